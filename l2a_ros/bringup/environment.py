@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the environment of every node process must hold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from l2a_ros.robot.share import share_file
+
+#: The same file under the names that Fast DDS 3 (Kilted and newer) and Fast DDS 2 (Jazzy) look for.
+_DDS_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+def node_environment(inherited: Mapping[str, str], threads: int = 1) -> dict[str, str]:
+    """Return what to add to the inherited environment of a node process.
+
+    The user's own settings of the middleware win. One thread of linear algebra per node unless the graph says
+    otherwise, and no busy waiting: the nodes of a loop share few cores.
+    """
+    added = {
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # Last words of a node that is killed must not be left in a buffer.
+        "PYTHONUNBUFFERED": "1",
+    }
+    defaults = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "AMENT_PREFIX_PATH": sys.prefix}
+    if not any(inherited.get(name) for name in _DDS_PROFILE_VARIABLES):
+        defaults |= dict.fromkeys(_DDS_PROFILE_VARIABLES, str(share_file("config", "fastdds.xml")))
+    return added | {name: value for name, value in defaults.items() if not inherited.get(name)}

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which processes a run consists of, and what each is told: data, no process is started here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from l2a_ros.bringup.arguments import Settings
+
+ParameterValue = bool | int | float | str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of a graph.
+
+    Args:
+        name: of the node, of its module in ``l2a_ros.nodes`` and of its executable in ``lib/l2a_ros``.
+        parameters: what this run sets, over ``parameter_files``.
+        parameter_files: ROS 2 parameter files, later ones win.
+        lifecycle: whether it is a managed node (it goes to active by itself).
+        ends_run: whether the whole run ends when it ends.
+        console: whether its output is the user's; the others' goes to log files.
+        threads: threads of its linear algebra.
+    """
+
+    name: str
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameter_files: tuple[Path, ...] = ()
+    lifecycle: bool = False
+    ends_run: bool = False
+    console: bool = False
+    threads: int = 1
+
+    @property
+    def module(self) -> str:
+        """Python module with the node's ``main``."""
+        return f"l2a_ros.nodes.{self.name}"
+
+    def ros_arguments(self) -> list[str]:
+        """Return the arguments that follow ``--ros-args``."""
+        arguments = [text for file in self.parameter_files for text in ("--params-file", str(file))]
+        for name, value in self.parameters.items():
+            arguments += ["-p", f"{name}:={parameter_text(value)}"]
+        return arguments
+
+
+def parameter_text(value: ParameterValue) -> str:
+    """Write a parameter value so that ROS reads back the same type.
+
+    Text is quoted: ROS would else read the clock ``2.0`` as a number and the terrain ``no`` as false.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        # JSON's escapes are YAML's; other languages' letters stay as they are.
+        return json.dumps(value, ensure_ascii=False)
+    # ROS cannot tell the type of an empty list.
+    return f"[{', '.join(parameter_text(item) for item in value or [''])}]"
+
+
+def _common(settings: Settings) -> dict[str, ParameterValue]:
+    return {"use_sim_time": settings.simulated_time, "lockstep": settings.lockstep}
+
+
+def _trial(settings: Settings) -> NodeSpec:
+    return NodeSpec("trial", {
+        **_common(settings), "path": settings.path, "duration": settings.duration, "out": str(settings.out),
+        "method": settings.method, "planner": settings.planner, "terrain": settings.terrain,
+        "faults": settings.faults, "seed": settings.seed, "checkpoint": str(settings.checkpoint),
+    }, (settings.config,), ends_run=True, console=True)
+
+
+def _recorder(settings: Settings) -> NodeSpec:
+    return NodeSpec("recorder", {**_common(settings), "out": str(settings.bag)}, (settings.config,))
+
+
+def simulation_graph(settings: Settings) -> list[NodeSpec]:
+    """Return the processes of a trial in simulation, the recorder among them when the run is recorded."""
+    common = _common(settings)
+    files = (settings.config,)
+    graph = [
+        NodeSpec("mujoco_sim", {
+            **common, "clock": settings.clock, "terrain": settings.terrain, "faults": settings.faults,
+            "seed": settings.seed, "headless": settings.headless}, files, lifecycle=True),
+        NodeSpec("state_estimator", common, files),
+        NodeSpec("adaptation", {
+            **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True),
+        NodeSpec("mpc", {
+            **common, "method": settings.method, "planner": settings.planner,
+            "checkpoint": str(settings.checkpoint), "seed": settings.seed}, files, lifecycle=True),
+    ]
+    if settings.record:
+        graph.append(_recorder(settings))
+    return [*graph, _trial(settings)]
+
+
+def trial_graph(settings: Settings) -> list[NodeSpec]:
+    """Return the trial alone, for a robot or a simulation that runs already; with the recorder when recorded."""
+    recorder = [_recorder(settings)] if settings.record else []
+    return [*recorder, _trial(settings)]
+
+
+def record_graph(bag: Path, config: Path, clock: str) -> list[NodeSpec]:
+    """Return the recorder alone, writing the folder ``bag`` until it is interrupted."""
+    return [NodeSpec("recorder", {"use_sim_time": clock != "real", "lockstep": clock == "lockstep", "out": str(bag)},
+                     (config,), ends_run=True, console=True)]

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``l2a collect``: random driving in the simulator, recorded to bags."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("collect", help="drive at random in the simulator and record bags to train on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the bags; finished ones there are kept")
+    parser.add_argument("--terrain", action="append", help="floor, repeatable (default: carpet, styrofoam, turf)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="driving on each terrain, min (default: 30)")
+    parser.add_argument("--run-seconds", type=float, default=20.0, help="length of one recording, s (default: 20)")
+    parser.add_argument("--control-period", type=float, default=0.1, help="time between states, s (default: 0.1)")
+    parser.add_argument("--seed", type=int, default=0, help="of starts, noise and driving (default: 0)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="robots at once (default: one per core)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collect."""
+    from tqdm import tqdm
+
+    from l2a_ros.training.collect import collect, plan_recordings
+
+    recordings = plan_recordings(args.out, args.terrain or ["carpet", "styrofoam", "turf"], args.minutes,
+                                 args.run_seconds, args.control_period, args.seed)
+    already = sum(recording.folder.exists() for recording in recordings)
+    with tqdm(total=len(recordings), initial=already, unit="bag", desc="collect") as progress:
+        for _ in collect(recordings, max(1, args.workers)):
+            progress.update()
+    minutes = sum(recording.ticks for recording in recordings) * args.control_period / 60.0
+    print(f"{len(recordings)} recordings, {minutes:.1f} min of driving, in {args.out}")
+    return 0

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the subcommands, reads the command line, and turns bad input into one line.
+
+A subcommand is a module of this package with ``add_parser(subparsers)``, which sets ``run`` as the parser's default,
+and ``run(args) -> int``, which returns the exit status. It imports what is heavy inside ``run``: ``l2a --help`` is
+quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import l2a_ros
+from l2a_ros import cli
+from l2a_ros.errors import UserError
+
+
+def subcommands() -> list[ModuleType]:
+    """Return the modules of this package that are subcommands, by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(cli.__path__))
+    modules = [importlib.import_module(f"{cli.__name__}.{name}") for name in names if name not in ("main", "__main__")]
+    return [module for module in modules if hasattr(module, "add_parser")]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(prog="l2a", description=l2a_ros.__doc__)
+    parser.add_argument("--version", action="version", version=f"l2a_ros {l2a_ros.__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in subcommands():
+        module.add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``l2a``; return its exit status: 2 for bad input, 130 after Ctrl-C."""
+    args = make_parser().parse_args(arguments)
+    try:
+        status: int = args.run(args)
+    except UserError as error:
+        print(f"l2a: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dynamics network (ReLU multilayer perceptron) with weights that differ from task to task by low-rank factors.
+
+A gradient step on a window of M samples changes every weight matrix by a matrix of rank M at most: the outer product of
+what went into the layer and what came back to it. Keeping those two factors instead of the changed matrix makes the
+step, its second derivative and its message small, and exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One affine layer: weight ``(out, in)``, bias ``(out,)``."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+Weights = list[Layer]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Change of one layer as factors of rank R: ``weight += backward^T forward``, ``bias += sum_R backward``.
+
+    Args:
+        forward: what entered the layer, ``(..., R, in)``.
+        backward: scaled gradient at the layer's output, ``(..., R, out)``.
+    """
+
+    forward: Tensor
+    backward: Tensor
+
+
+def initial_weights(sizes: Sequence[int], generator: torch.Generator) -> Weights:
+    """Draw weights for layer sizes (input, hidden…, output): Xavier uniform, zero bias."""
+    layers = []
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        bound = math.sqrt(6.0 / (fan_in + fan_out))
+        weight = (torch.rand(fan_out, fan_in, generator=generator) * 2.0 - 1.0) * bound
+        layers.append(Layer(weight, torch.zeros(fan_out)))
+    return layers
+
+
+def _affine(layer: Layer, factors: Factors | None, inputs: Tensor) -> Tensor:
+    output = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
+    if factors is None:
+        return output
+    # (x f^T) b is x (b^T f)^T without forming the matrix; adding one to x f^T adds the bias change.
+    return output + torch.matmul(torch.matmul(inputs, factors.forward.mT) + 1.0, factors.backward)
+
+
+def forward(weights: Weights, inputs: Tensor, change: Sequence[Factors] | None = None) -> Tensor:
+    """Evaluate the network: inputs ``(..., n, in)`` to outputs ``(..., n, out)``, with changed weights if given."""
+    hidden = inputs
+    for i, layer in enumerate(weights):
+        hidden = _affine(layer, None if change is None else change[i], hidden)
+        if i < len(weights) - 1:
+            hidden = torch.relu(hidden)
+    return hidden
+
+
+def gradient_factors(weights: Weights, inputs: Tensor, targets: Tensor,
+                     change: Sequence[Factors] | None = None) -> tuple[list[Factors], Tensor]:
+    """Return the gradient of the mean squared error over a window as factors, and the error before any step.
+
+    Written out instead of left to autograd so that it can itself be differentiated cheaply.
+
+    Args:
+        weights: the network.
+        inputs: windows ``(..., M, in)``, normalised.
+        targets: ``(..., M, out)``, normalised.
+        change: the weights' change so far.
+
+    Returns:
+        Factors of the gradient per layer, and the mean squared error ``(...,)``.
+    """
+    entered, hidden = [], inputs
+    for i, layer in enumerate(weights):
+        entered.append(hidden)
+        hidden = _affine(layer, None if change is None else change[i], hidden)
+        if i < len(weights) - 1:
+            hidden = torch.relu(hidden)
+    residual = hidden - targets
+    loss = residual.square().mean(dim=(-2, -1))
+    arriving = residual * (2.0 / (targets.shape[-2] * targets.shape[-1]))
+    gradients: list[Factors] = []
+    for i in range(len(weights) - 1, -1, -1):
+        gradients.append(Factors(entered[i], arriving))
+        if i > 0:
+            leaving = torch.matmul(arriving, weights[i].weight)
+            if change is not None:
+                leaving = leaving + torch.matmul(torch.matmul(arriving, change[i].backward.mT), change[i].forward)
+            arriving = leaving * (entered[i] > 0)
+    gradients.reverse()
+    return gradients, loss
+
+
+def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rate: float | Tensor,
+                steps: int = 1) -> tuple[list[Factors], Tensor]:
+    """Take gradient steps on a window (the adaptation of GrBAL, paper section 4).
+
+    Args:
+        weights: where the steps start.
+        inputs: windows ``(..., M, in)``, normalised.
+        targets: ``(..., M, out)``, normalised.
+        rate: step size.
+        steps: number of steps on the same window.
+
+    Returns:
+        The change of the weights as factors of rank ``M * steps``, and the loss before the first step ``(...,)``.
+    """
+    change: list[Factors] | None = None
+    first_loss: Tensor | None = None
+    for _ in range(steps):
+        gradients, loss = gradient_factors(weights, inputs, targets, change)
+        first_loss = loss if first_loss is None else first_loss
+        step = [Factors(gradient.forward, -rate * gradient.backward) for gradient in gradients]
+        change = step if change is None else [
+            Factors(torch.cat([old.forward, new.forward], dim=-2), torch.cat([old.backward, new.backward], dim=-2))
+            for old, new in zip(change, step, strict=True)]
+    assert change is not None and first_loss is not None
+    return change, first_loss
+
+
+def materialise(weights: Weights, change: Sequence[Factors] | None) -> Weights:
+    """Return plain weights with a change of rank R (no leading shape) added."""
+    if change is None:
+        return list(weights)
+    return [Layer(torch.addmm(layer.weight, factors.backward.mT, factors.forward),
+                  layer.bias + factors.backward.sum(dim=-2))
+            for layer, factors in zip(weights, change, strict=True)]

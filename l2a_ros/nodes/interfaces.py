@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every topic and service of the stack: name, type and quality of service, written once.
+
+Names are relative, so that a whole robot can be put into a namespace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry, Path
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import BatteryState, Imu, JointState
+from std_msgs.msg import Bool, UInt8MultiArray
+
+
+def _reliable(depth: int) -> QoSProfile:
+    return QoSProfile(reliability=ReliabilityPolicy.RELIABLE, history=HistoryPolicy.KEEP_LAST, depth=depth)
+
+
+def _latched() -> QoSProfile:
+    return QoSProfile(reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL,
+                      history=HistoryPolicy.KEEP_LAST, depth=1)
+
+
+SENSOR_DATA = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=5)
+#: Sensor topics in lock-step: the world waits, so every sample must arrive and none may be overwritten.
+SENSOR_DATA_LOCKSTEP = _reliable(1000)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic: relative name, message type, QoS in real time, and whether it carries sensor data."""
+
+    name: str
+    type: Any
+    qos: QoSProfile
+    is_sensor: bool = False
+
+    def profile(self, lockstep: bool) -> QoSProfile:
+        """Return the QoS for the given mode; only sensor data differs in lock-step."""
+        return SENSOR_DATA_LOCKSTEP if lockstep and self.is_sensor else self.qos
+
+
+MOCAP_POSE = Topic("mocap/pose", PoseStamped, SENSOR_DATA, is_sensor=True)
+IMU = Topic("imu/data_raw", Imu, SENSOR_DATA, is_sensor=True)
+JOINT_STATES = Topic("joint_states", JointState, SENSOR_DATA, is_sensor=True)
+MOTOR_TELEMETRY = Topic("motor_telemetry", JointState, SENSOR_DATA, is_sensor=True)
+BATTERY_STATE = Topic("battery_state", BatteryState, SENSOR_DATA, is_sensor=True)
+#: Lock-step only: the cumulative number of samples of each sensor topic that precede the tick with this stamp.
+#: DDS keeps the order within a topic, not between topics; with these counts the estimator knows when a tick is whole.
+SIM_TICK = Topic("sim/tick", JointState, _reliable(10))
+ODOMETRY = Topic("odometry", Odometry, _reliable(10))
+ROBOT_STATE = Topic("robot_state", JointState, _reliable(10))
+ADAPTED_MODEL = Topic("adapted_model", UInt8MultiArray, _reliable(1))
+MOTOR_COMMANDS = Topic("motor_commands", JointState, _reliable(1))
+REFERENCE_PATH = Topic("reference_path", Path, _latched())
+PLAN = Topic("plan", Path, _reliable(1))
+ADAPTATION_METRICS = Topic("adaptation/metrics", JointState, _reliable(10))
+MPC_METRICS = Topic("mpc/metrics", JointState, _reliable(10))
+TRIAL_METRICS = Topic("trial/metrics", JointState, _reliable(10))
+ESTOP = Topic("estop", Bool, _latched())
+DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _reliable(10))
+CLOCK = Topic("/clock", Clock, _reliable(10))
+
+#: What a recording of a trial holds.
+RECORDED = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE, ODOMETRY, ROBOT_STATE, ADAPTED_MODEL,
+            MOTOR_COMMANDS, REFERENCE_PATH, ADAPTATION_METRICS, MPC_METRICS, TRIAL_METRICS, ESTOP, DIAGNOSTICS)
+SENSOR_TOPICS = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE)
+
+#: Services (std_srvs/Trigger, except ``pause``: std_srvs/SetBool). ``arm`` and so on are the robot's, real or simulated.
+ARM, DISARM, RESET_STOP = "arm", "disarm", "reset_stop"
+SIM_PAUSE, SIM_STEP, SIM_RESET = "sim/pause", "sim/step", "sim/reset"
+TRIAL_START, TRIAL_STOP = "trial/start", "trial/stop"
+ESTIMATOR_RESET, ADAPTATION_RESET = "state_estimator/reset", "adaptation/reset"
+
+MAP_FRAME, BASE_FRAME, IMU_FRAME = "map", "base_link", "imu_link"

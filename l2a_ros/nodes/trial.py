@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``trial``: lays the path in front of the robot, starts it, watches it, stops it and writes the report."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.client import Client
+from rclpy.duration import Duration
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+
+from l2a_ros.nodes import interfaces
+from l2a_ros.nodes.interfaces import Topic
+from l2a_ros.nodes.messages import (
+    SECOND,
+    commanded_rates,
+    layout_vector,
+    named_values,
+    named_vector,
+    path_message,
+    to_nanoseconds,
+)
+from l2a_ros.nodes.parameters import Parameter, declare
+from l2a_ros.nodes.runtime import NodeStopped, run_node
+from l2a_ros.robot.layout import STATE
+from l2a_ros.trials.console import Progress
+from l2a_ros.trials.log import TrialSettings
+from l2a_ros.trials.paths import load_path
+from l2a_ros.trials.report import check_folder, report_table
+from l2a_ros.trials.session import Session
+
+NAME = "trial"
+#: Steps of the world in lock-step before the path is laid: the robot drops onto its feet.
+SETTLING_STEPS = 5
+POLL, GRAPH_POLL, CALL_TIMEOUT, STOP_TIMEOUT = 0.01, 0.1, 5.0, 1.0
+#: Metrics of one state.
+METRICS = ("lateral_error_m", "progress_m", "cost", "elapsed_s")
+
+SCHEMA = (
+    Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
+    Parameter("lockstep", False, "the world waits for the command of each tick"),
+    Parameter("path", "straight", "name of a path shape, or a YAML file with one"),
+    Parameter("duration", 20.0, "time given, s", 0.1, 36000.0),
+    Parameter("out", "", "folder for the report; empty for a new one under runs/"),
+    Parameter("method", "grbal", "how the model adapts; for the report"),
+    Parameter("planner", "random_shooting", "how the plan is made; for the report"),
+    Parameter("terrain", "", "the ground; for the report"),
+    Parameter("faults", [""], "injected faults; for the report"),
+    Parameter("seed", 0, "seed of the run; for the report", 0, 2**31 - 1),
+    Parameter("checkpoint", "", "checkpoint file; for the report"),
+    Parameter("lateral_weight", 50.0, "cost per metre of lateral distance", 0.0, 1e6),
+    Parameter("progress_weight", 10.0, "reward per segment length of progress", 0.0, 1e6),
+    Parameter("heading_weight", 5.0, "cost per rad of heading error", 0.0, 1e6),
+    Parameter("autostart", True, "start as soon as everything is live, without trial/start"),
+    Parameter("wait_timeout", 30.0, "longest wait for the other nodes, s", 0.1, 3600.0),
+    Parameter("state_timeout", 2.0, "end the trial when no state came for so long (not in lock-step), s", 0.1, 60.0),
+    Parameter("expected_nodes", ["state_estimator", "adaptation", "mpc"], "nodes that must be connected first"),
+)
+
+#: Who must be connected to what: (topic, publishes it, node).
+CONNECTIONS: tuple[tuple[Topic, bool, str], ...] = (
+    (interfaces.ROBOT_STATE, True, "state_estimator"),
+    (interfaces.ROBOT_STATE, False, "adaptation"), (interfaces.MOTOR_COMMANDS, False, "adaptation"),
+    (interfaces.ADAPTED_MODEL, True, "adaptation"),
+    (interfaces.ROBOT_STATE, False, "mpc"), (interfaces.ADAPTED_MODEL, False, "mpc"),
+    (interfaces.REFERENCE_PATH, False, "mpc"), (interfaces.MOTOR_COMMANDS, True, "mpc"),
+    (interfaces.ROBOT_STATE, False, "recorder"), (interfaces.MOTOR_COMMANDS, False, "recorder"),
+)
+
+
+class _Abandoned(Exception):
+    """The trial cannot start or go on; the text is one line for the user."""
+
+
+class Trial(Node):
+    """The trial as a script of waits (:meth:`_script`); callbacks only note what was heard."""
+
+    def __init__(self) -> None:
+        super().__init__(NAME)
+        values = declare(self, SCHEMA)
+        self.exit_code: int | None = None
+        self._lockstep: bool = values["lockstep"]
+        self._sim_time = bool(self.get_parameter("use_sim_time").value)
+        self._values = values
+        self._session = Session(load_path(values["path"]), TrialSettings.from_values(values))
+        self._out = Path(values["out"] or f"runs/{time.strftime('%Y%m%d-%H%M%S')}_{Path(values['path']).stem}"
+                                          f"_{values['method']}")
+        check_folder(self._out)
+        self._start_requested, self._stop_requested = bool(values["autostart"]), False
+        self._armed = self._written = False
+        self._poll_at = time.monotonic()
+        self._steps = self._script()
+
+        self._listen(interfaces.ROBOT_STATE, self._on_state)
+        self._listen(interfaces.MOTOR_COMMANDS, self._on_command)
+        self._listen(interfaces.DIAGNOSTICS, self._on_diagnostics)
+        self._listen(interfaces.ADAPTATION_METRICS, lambda m: self._on_metrics("adaptation", m))
+        self._listen(interfaces.MPC_METRICS, lambda m: self._on_metrics("mpc", m))
+        self._path_publisher = self._offer(interfaces.REFERENCE_PATH)
+        self._metrics_publisher = self._offer(interfaces.TRIAL_METRICS)
+        self._arm = self.create_client(Trigger, interfaces.ARM)
+        self._disarm = self.create_client(Trigger, interfaces.DISARM)
+        self._step = self.create_client(Trigger, interfaces.SIM_STEP) if self._lockstep else None
+        self._pause = self.create_client(SetBool, interfaces.SIM_PAUSE) if self._lockstep else None
+        self.create_service(Trigger, interfaces.TRIAL_START, self._on_start)
+        self.create_service(Trigger, interfaces.TRIAL_STOP, self._on_stop)
+
+    def _listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
+        self.create_subscription(topic.type, topic.name, callback, topic.profile(self._lockstep))
+
+    def _offer(self, topic: Topic) -> Any:
+        return self.create_publisher(topic.type, topic.name, topic.profile(self._lockstep))
+
+    # What is heard.
+
+    def _on_state(self, message: JointState) -> None:
+        stamp = to_nanoseconds(message.header.stamp)
+        row = self._session.state_heard(stamp, layout_vector(STATE, message, "robot_state"), time.monotonic(),
+                                        self._loop_moment())
+        if row is not None:
+            values = (row.lateral_error, row.progress, row.cost, row.elapsed)
+            self._metrics_publisher.publish(named_vector(METRICS, values, stamp))
+
+    def _on_command(self, message: JointState) -> None:
+        self._session.command_heard(to_nanoseconds(message.header.stamp), commanded_rates(message), self._loop_moment())
+
+    def _on_metrics(self, source: str, message: JointState) -> None:
+        self._session.metrics_heard(source, to_nanoseconds(message.header.stamp), named_values(message))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == "motor gate":
+                self._session.gate_heard({pair.key: pair.value for pair in status.values}, status.message)
+
+    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, self._start_requested = not self._start_requested, True
+        response.message = "starting" if response.success else "the trial has been started already"
+        return response
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, self._stop_requested = True, True
+        response.message = "stopping; the report is written"
+        return response
+
+    # The script: each yielded number is the time in seconds until it wants to look again.
+
+    def next_deadline(self) -> float | None:
+        """Return when the script goes on, monotonic seconds."""
+        return self._poll_at
+
+    def on_deadline(self) -> None:
+        """Let the script go on."""
+        self._poll_at = time.monotonic() + next(self._steps, POLL)
+
+    def _script(self) -> Iterator[float]:
+        failed = ""
+        ended = "stopped by request"
+        try:
+            while not (self._start_requested or self._stop_requested):
+                yield GRAPH_POLL
+            if not self._stop_requested:
+                yield from self._get_ready()
+                yield from self._drive()
+                log = self._session.log
+                if log is not None and log.finished:
+                    ended = "end of path" if log.completed else "time is up"
+        except _Abandoned as reason:
+            failed = ended = str(reason)
+        yield from self._stand()
+        self._write(ended)
+        if failed:
+            raise NodeStopped(f"error: {failed}")
+        self.exit_code = 0
+
+    def _get_ready(self) -> Iterator[float]:
+        wait = self._values["wait_timeout"]
+        yield from self._until(lambda: not self._missing(), wait, lambda: f"{self._missing()} (waited {wait:g} s)",
+                               GRAPH_POLL)
+        session = self._session
+        if self._step is not None:
+            for _ in range(SETTLING_STEPS):
+                yield from self._settle(self._step, session.state_stamp)
+        path = session.lay_path()
+        self._path_publisher.publish(path_message(path.points, session.state_stamp))
+        if self._lockstep and not self._path_publisher.wait_for_all_acked(Duration(seconds=CALL_TIMEOUT)):
+            raise _Abandoned("reference_path was not received by everyone who listens; is mpc stuck?")
+        self._armed = True
+        yield from self._call(self._arm, Trigger.Request())
+        session.begin(time.monotonic())
+        if self._pause is not None:
+            yield from self._call(self._pause, SetBool.Request(data=False))
+
+    def _settle(self, step: Client, before: int) -> Iterator[float]:
+        yield from self._call(step, Trigger.Request())
+        yield from self._until(lambda: self._session.state_stamp > before, self._values["wait_timeout"],
+                               lambda: "no robot_state came for a step of the world; is state_estimator alive?")
+
+    def _drive(self) -> Iterator[float]:
+        session, log = self._session, self._session.log
+        assert log is not None
+        progress = Progress(sys.stdout, log.path.length)
+        patience = self._values["wait_timeout" if self._lockstep else "state_timeout"]
+        try:
+            while not (log.finished or self._stop_requested):
+                if session.safety_stops > 0:
+                    raise _Abandoned(f"the robot was stopped: {session.stop_reason}")
+                if time.monotonic() - session.state_heard_at > patience:
+                    raise _Abandoned(f"no robot_state for {patience:g} s; is state_estimator or the robot gone?")
+                if log.last is not None:
+                    period = math.nan if self._lockstep else session.times.last_period
+                    progress.show(log.last, period, time.monotonic())
+                yield POLL
+            # The command that answers the last state belongs to its row.
+            patience = time.monotonic() + (CALL_TIMEOUT if self._lockstep else 2 * session.settings.control_period)
+            while log.finished and not log.answered and time.monotonic() < patience:
+                yield POLL
+            if log.last is not None:
+                progress.show(log.last, math.nan, math.inf)
+        finally:
+            progress.end()
+
+    def _stand(self) -> Iterator[float]:
+        """Stop the robot: no path, motors off, in lock-step the world too. Never fails, never takes long."""
+        if not self._armed:
+            return
+        self._path_publisher.publish(path_message(np.empty((0, 2)), max(self._session.state_stamp, 0)))
+        requests: list[tuple[Client, Any]] = [(self._disarm, Trigger.Request())]
+        requests += [(self._pause, SetBool.Request(data=True))] if self._pause is not None else []
+        futures = [client.call_async(request) for client, request in requests]
+        until = time.monotonic() + STOP_TIMEOUT
+        while not all(future.done() for future in futures) and time.monotonic() < until:
+            yield POLL
+        self._armed = False
+        if not futures[0].done():
+            print(f"{NAME}: warning: {interfaces.DISARM} did not answer", file=sys.stderr, flush=True)
+
+    def _until(self, met: Callable[[], bool], seconds: float, what: Callable[[], str],
+               poll: float = POLL) -> Iterator[float]:
+        end = time.monotonic() + seconds
+        while not met():
+            if time.monotonic() > end:
+                raise _Abandoned(what())
+            if self._stop_requested:
+                raise _Abandoned("stopped by request before the start")
+            yield poll
+
+    def _call(self, client: Client, request: Any) -> Iterator[float]:
+        future = client.call_async(request)
+        yield from self._until(future.done, CALL_TIMEOUT, lambda: f"service {client.srv_name} did not answer")
+        response = future.result()
+        if response is None or not response.success:
+            raise _Abandoned(f"{client.srv_name} was refused: {response.message if response else 'no answer'}")
+
+    # Small things.
+
+    def _loop_moment(self) -> float:
+        """Return seconds on the clock that the loop runs on: simulated time where time is simulated."""
+        return self.get_clock().now().nanoseconds / SECOND if self._sim_time else time.monotonic()
+
+    def _missing(self) -> str:
+        """Say what is not there yet, or nothing."""
+        for topic, publishes, node in CONNECTIONS:
+            name = self.resolve_topic_name(topic.name)
+            look = self.get_publishers_info_by_topic if publishes else self.get_subscriptions_info_by_topic
+            if node in self._values["expected_nodes"] and all(each.node_name != node for each in look(name)):
+                return f"node {node} does not {'publish' if publishes else 'subscribe to'} {name}"
+        clients = (self._arm, self._disarm, self._step, self._pause)
+        for client in clients:
+            if client is not None and not client.service_is_ready():
+                return f"service {client.srv_name} is not there"
+        if not self._lockstep:
+            if time.monotonic() - self._session.state_heard_at > max(0.5, 3 * self._values["control_period"]):
+                return f"no fresh message on {self.resolve_topic_name(interfaces.ROBOT_STATE.name)}"
+            if self._session.command_stamp < 0:
+                return f"no message on {self.resolve_topic_name(interfaces.MOTOR_COMMANDS.name)}: is mpc active?"
+        return ""
+
+    def _write(self, ended: str) -> None:
+        written = self._session.write(self._out, ended)
+        self._written = True
+        if written is not None:
+            print(report_table(*written), flush=True)
+
+    def destroy_node(self) -> None:
+        """Leave the robot standing and what was heard on disk, also after a signal."""
+        if self.exit_code is None and not self._written:
+            stand = self._stand()
+            while next(stand, None) is not None and self.executor is not None:
+                self.executor.spin_once(timeout_sec=POLL)
+            self._write("interrupted")
+        super().destroy_node()
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(Trial, NAME)
+
+
+if __name__ == "__main__":
+    main()

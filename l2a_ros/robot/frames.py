@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state seen from the robot's own heading, and back.
+
+Where the robot stands and which way it looks does not change how it moves. A *heading frame* is ``map`` shifted to the
+robot and turned by its yaw; the dynamics model sees the state there, without position and yaw, and predicts the change
+there. All functions work on torch tensors of any leading shape ``(..., n)``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from l2a_ros.robot.layout import ACTION, STATE
+
+_PLANE_POSITION = STATE.indices(["position_x", "position_y"])
+_PLANE_VELOCITY = STATE.indices(["velocity_x", "velocity_y"])
+_YAW = STATE.indices(["yaw_cos", "yaw_sin"])
+_ANGLES = [STATE.indices([f"{name}_cos", f"{name}_sin"]) for name in ("roll", "pitch", "yaw", "left_leg", "right_leg")]
+_COSINES = [pair[0] for pair in _ANGLES]
+_SINES = [pair[1] for pair in _ANGLES]
+_TURNED = [_PLANE_POSITION, _PLANE_VELOCITY, _YAW]
+_TURNED_FIRST = [pair[0] for pair in _TURNED]
+_TURNED_SECOND = [pair[1] for pair in _TURNED]
+
+#: State elements the network sees; position in the plane and yaw are constant in the heading frame.
+INPUT_STATE_NAMES = tuple(name for name in STATE.names if name not in (
+    "position_x", "position_y", "yaw_cos", "yaw_sin"))
+_INPUT_STATES = STATE.indices(INPUT_STATE_NAMES)
+
+INPUT_SIZE = len(INPUT_STATE_NAMES) + ACTION.size
+OUTPUT_SIZE = STATE.size
+
+
+def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn the planar parts (position, velocity, yaw) of state-like vectors by an angle given as cosine and sine."""
+    turned = vectors.clone()
+    first, second = vectors[..., _TURNED_FIRST], vectors[..., _TURNED_SECOND]
+    cosine, sine = cosine.unsqueeze(-1), sine.unsqueeze(-1)
+    turned[..., _TURNED_FIRST] = cosine * first - sine * second
+    turned[..., _TURNED_SECOND] = sine * first + cosine * second
+    return turned
+
+
+def heading_frame(states: Tensor, reference: Tensor) -> Tensor:
+    """Express states ``(..., 24)`` in the heading frame of reference states of the same shape."""
+    shifted = states.clone()
+    shifted[..., _PLANE_POSITION] -= reference[..., _PLANE_POSITION]
+    return _turn(shifted, reference[..., _YAW[0]], -reference[..., _YAW[1]])
+
+
+def model_input(states: Tensor, actions: Tensor) -> Tensor:
+    """Return what the network sees: ``(..., 22)`` from states ``(..., 24)`` and actions ``(..., 2)`` in rad/s."""
+    return torch.cat([heading_frame(states, states)[..., _INPUT_STATES], actions], dim=-1)
+
+
+def state_change(states: Tensor, next_states: Tensor) -> Tensor:
+    """Return what the network predicts: the change ``(..., 24)`` in the heading frame of the first state."""
+    return heading_frame(next_states, states) - heading_frame(states, states)
+
+
+def apply_change(states: Tensor, changes: Tensor) -> Tensor:
+    """Return the next states ``(..., 24)``, inverse of :func:`state_change`; angle pairs are put back on the circle."""
+    # The change is a difference of vectors, so turning it back and adding is all there is to do.
+    following = states + _turn(changes, states[..., _YAW[0]], states[..., _YAW[1]])
+    cosine, sine = following[..., _COSINES], following[..., _SINES]
+    norm = torch.sqrt(cosine * cosine + sine * sine).clamp_min(1e-6)
+    following[..., _COSINES] = cosine / norm
+    following[..., _SINES] = sine / norm
+    return following
+
+
+def planar_pose(states: Tensor) -> tuple[Tensor, Tensor]:
+    """Return position in the plane ``(..., 2)`` m and yaw ``(...,)`` rad of states ``(..., 24)``."""
+    return states[..., _PLANE_POSITION], torch.atan2(states[..., _YAW[1]], states[..., _YAW[0]])

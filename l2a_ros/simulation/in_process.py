@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot, sensors and estimator stepped together in one process, a control period at a time, without ROS.
+
+For collecting data and for experiments; the pure objects are the ones that the nodes wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from l2a_ros.estimation.state_assembler import Estimate, StateAssembler
+from l2a_ros.robot.limits import STAND
+from l2a_ros.robot.samples import Sample
+from l2a_ros.simulation.faults import Fault
+from l2a_ros.simulation.millirobot import Battery, Millirobot
+from l2a_ros.simulation.sensors import Sensors
+from l2a_ros.simulation.terrain import Terrain
+
+_MILLISECOND = 1_000_000
+
+
+class InProcessRobot:
+    """A simulated robot that answers each command with the state one control period later.
+
+    Args:
+        terrain: the floor.
+        seed: of the start and of the sensor noise.
+        faults: what breaks and when.
+        control_period: s, a whole number of milliseconds.
+        heading: yaw at the start, rad.
+        battery: the cell.
+    """
+
+    def __init__(self, terrain: Terrain, seed: int = 0, faults: Sequence[Fault] = (), control_period: float = 0.1,
+                 heading: float = 0.0, battery: Battery | None = None) -> None:
+        self.robot = Millirobot(terrain, seed, faults, heading, battery)
+        self._sensors = Sensors(self.robot, seed)
+        self._assembler = StateAssembler(control_period)
+        self._period_ms = round(control_period * 1000)
+        self.elapsed_ms = 0
+        self.samples: list[Sample] = []
+
+    def tick(self, command: np.ndarray, previous: np.ndarray | None = None, delay: float = 0.0) -> Estimate:
+        """Walk one control period.
+
+        Args:
+            command: crank rates ``(2,)``, rad/s.
+            previous: rates that still hold for the first ``delay`` seconds.
+            delay: s.
+
+        Returns:
+            The state at the end of the period; the sensor samples of the period are left in ``samples``.
+        """
+        late_ms = round(delay * 1000)
+        held = [float(rate) for rate in (command if previous is None else previous)]
+        new = [float(rate) for rate in command]
+        self.samples = []
+        for i in range(self._period_ms):
+            self.robot.step(held if i < late_ms else new)
+            self.elapsed_ms += 1
+            for sample in self._sensors.sample(self.elapsed_ms, self.stamp):
+                self.samples.append(sample)
+                self._assembler.add(sample)
+        return self._assembler.estimate(self.stamp)
+
+    @property
+    def stamp(self) -> int:
+        """Simulated time, ns."""
+        return self.elapsed_ms * _MILLISECOND
+
+    def settle(self, ticks: int = 5) -> Estimate:
+        """Stand for some control periods, so that the robot has come to rest and every source has spoken."""
+        for _ in range(ticks):
+            estimate = self.tick(STAND)
+        return estimate

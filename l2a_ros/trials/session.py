@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One trial from first message to report, without ROS: what was heard, where the path lies, how it ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from l2a_ros.trials.line_path import LinePath
+from l2a_ros.trials.log import LoopTimes, Row, TrialLog, TrialSettings, planar_pose
+from l2a_ros.trials.paths import anchor
+from l2a_ros.trials.report import build_report, write_trial
+
+STOPPED = "stopped"
+
+
+class Session:
+    """Takes what the node hears, at moments (seconds, any clock) and with stamps (ns) given by the caller.
+
+    Order of calls: ``lay_path`` once a state was heard, ``begin`` when the robot is armed, ``write`` at the end.
+
+    Args:
+        shape: way-points relative to the start pose, shape ``(n, 2)``, metres.
+        settings: what was asked for.
+    """
+
+    def __init__(self, shape: np.ndarray, settings: TrialSettings) -> None:
+        LinePath(shape)
+        self.settings = settings
+        self.log: TrialLog | None = None
+        self.times = LoopTimes(settings.control_period)
+        #: Stamps of the newest state and command, ns; -1 before the first.
+        self.state_stamp = self.command_stamp = -1
+        #: When anything was last heard of the state, s.
+        self.state_heard_at = -math.inf
+        self._shape = shape
+        self._state: np.ndarray | None = None
+        self._path: LinePath | None = None
+        self._begin_after = -1
+        self._planner_values: dict[str, float] = {}
+        self._gate: dict[str, str] = {}
+        self._stops_before: int | None = None
+
+    def state_heard(self, stamp: int, state: np.ndarray, moment: float, loop_moment: float) -> Row | None:
+        """Take a state; return its row if it is a new one of the running trial.
+
+        Args:
+            stamp: of the state, ns.
+            state: shape ``(24,)``.
+            moment: when it arrived, s, on the clock that timeouts run on.
+            loop_moment: the same on the clock that the control loop runs on (simulated where time is simulated).
+        """
+        self.state_heard_at = moment
+        if stamp <= self.state_stamp:
+            return None
+        self.state_stamp, self._state = stamp, state
+        row = self.log.add_state(stamp, state) if self.log is not None else None
+        if row is not None:
+            self.times.state_arrived(stamp, loop_moment)
+        return row
+
+    def command_heard(self, stamp: int, rates: np.ndarray, loop_moment: float) -> None:
+        """Take a motor command of shape ``(2,)``, rad/s."""
+        self.command_stamp = max(self.command_stamp, stamp)
+        if self.log is not None and stamp > self._begin_after:
+            self.log.add_command(stamp, rates)
+            self.times.command_arrived(stamp, loop_moment)
+
+    def metrics_heard(self, source: str, stamp: int, values: Mapping[str, float]) -> None:
+        """Take the metrics of a node."""
+        if source == "mpc":
+            self._planner_values = dict(values)
+            self.times.planner_reported(stamp, values)
+        if self.log is not None and stamp > self._begin_after:
+            self.log.add_metrics(source, stamp, values)
+
+    def gate_heard(self, values: Mapping[str, str], message: str) -> None:
+        """Take the state of the motor gate: ``safety_stops`` (cumulative) and ``state``."""
+        self._gate = {**values, "message": message}
+        if self.log is not None and self._stops_before is None:
+            # First heard in the middle of the trial: all stops were before it, unless this one holds now.
+            self._stops_before = self._stops() - (self._gate.get("state") == STOPPED)
+
+    def lay_path(self) -> LinePath:
+        """Lay the path in front of the robot as it stands now.
+
+        Raises:
+            RuntimeError: if no state was heard.
+        """
+        if self._state is None:
+            raise RuntimeError("the path is laid at the robot's pose: a state must come first")
+        position, yaw = planar_pose(self._state)
+        self._path = LinePath(anchor(self._shape, position, yaw))
+        return self._path
+
+    def begin(self, moment: float) -> TrialLog:
+        """Begin: the first row is the next new state.
+
+        Raises:
+            RuntimeError: if the path was not laid.
+        """
+        if self._path is None:
+            raise RuntimeError("lay the path before the trial begins")
+        self.state_heard_at = moment
+        self._begin_after = self.state_stamp
+        self._stops_before = self._stops() if self._gate else None
+        self.times = LoopTimes(self.settings.control_period)
+        self.times.planner_reported(-1, self._planner_values)
+        self.log = TrialLog(self._path, self.settings)
+        return self.log
+
+    @property
+    def safety_stops(self) -> int:
+        """How often the motor gate stopped the robot since the trial began."""
+        return 0 if self._stops_before is None else max(0, self._stops() - self._stops_before)
+
+    @property
+    def stop_reason(self) -> str:
+        """What the motor gate said last."""
+        return self._gate.get("message") or "motor gate"
+
+    def write(self, folder: Path, ended: str) -> tuple[dict[str, Any], list[Path]] | None:
+        """Write the files of the trial; return the report and their paths, or None if there is no row.
+
+        Raises:
+            UserError: if the folder cannot be written.
+        """
+        if self.log is None or self.log.last is None:
+            return None
+        report = build_report(self.log, self.times, self.safety_stops, ended)
+        return report, write_trial(folder, self.log, report)
+
+    def _stops(self) -> int:
+        try:
+            return int(self._gate.get("safety_stops") or 0)
+        except ValueError:
+            return 0
