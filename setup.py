@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What pyproject.toml cannot say: the files that ROS 2 looks for outside the Python package."""
+"""What pyproject.toml cannot say: the files that ROS 2 looks for outside the Python package, and what colcon reads.
+
+`colcon build --symlink-install` runs this file in a folder without pyproject.toml, so that packages, version and
+console script must stand here. colcon evaluates the settings as Python literals, which a version range read from
+pyproject.toml is not; so `python_requires` stands here too.
+"""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
-from setuptools import setup
+from setuptools import Distribution, find_packages, setup
 
 PACKAGE = "l2a_ros"
 SHARED = ("launch", "config", "urdf", "checkpoints")
@@ -22,10 +28,27 @@ def shared_files() -> list[tuple[str, list[str]]]:
     return list(by_folder.items())
 
 
-setup(data_files=[
-    ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
-    (f"share/{PACKAGE}", ["package.xml"]),
-    # Where `ros2 run` and `ros2 launch` look for nodes; pip fills it in no other way.
-    (f"lib/{PACKAGE}", sorted(str(file.relative_to(root)) for file in (root / "scripts" / "nodes").iterdir())),
-    *shared_files(),
-])
+class EditableWithData(Distribution):
+    """Lets `pip install -e` install the data files too: setuptools asks for this method, which it does not define."""
+
+    def has_data(self) -> bool:
+        """Tell whether there are data files."""
+        return bool(self.has_data_files())
+
+
+setup(
+    distclass=EditableWithData,
+    name=PACKAGE,
+    version=ElementTree.parse(root / "package.xml").getroot().findtext("version"),
+    python_requires=">=3.11",
+    packages=find_packages(str(root), include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["py.typed"]},
+    entry_points={"console_scripts": ["l2a = l2a_ros.cli.main:main"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        # Where `ros2 run` and `ros2 launch` look for nodes; pip fills it in no other way.
+        (f"lib/{PACKAGE}", sorted(str(file.relative_to(root)) for file in (root / "scripts" / "nodes").iterdir())),
+        *shared_files(),
+    ],
+)

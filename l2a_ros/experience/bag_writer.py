@@ -19,6 +19,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_typestore
 
 from l2a_ros.errors import UserError
@@ -137,6 +138,13 @@ class BagWriter:
     def write_message(self, topic: str, log_time: int, message: Any) -> None:
         """Serialise and write one message of :func:`message_type`."""
         self.write(topic, log_time, serialize(self._connections[topic].msgtype, message))
+
+    def flush(self) -> None:
+        """Put what was written onto the disk, so that a kill loses no more than what comes later."""
+        storage = self._writer.storage
+        if self._open and isinstance(storage, McapWriter) and storage.chunk.msgs:
+            storage.close_chunk()
+            storage.bio.flush()
 
     def close(self) -> None:
         """Finish the bag: index and metadata. A second call does nothing."""

@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
@@ -41,6 +42,7 @@ from l2a_ros.trials.session import Session
 NAME = "trial"
 #: Steps of the world in lock-step before the path is laid: the robot drops onto its feet.
 SETTLING_STEPS = 5
+DEPTH = 200
 POLL, GRAPH_POLL, CALL_TIMEOUT, STOP_TIMEOUT = 0.01, 0.1, 5.0, 1.0
 #: Metrics of one state.
 METRICS = ("lateral_error_m", "progress_m", "cost", "elapsed_s")
@@ -115,7 +117,11 @@ class Trial(Node):
         self.create_service(Trigger, interfaces.TRIAL_STOP, self._on_stop)
 
     def _listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
-        self.create_subscription(topic.type, topic.name, callback, topic.profile(self._lockstep))
+        offered = topic.profile(self._lockstep)
+        # The publishers' depths are meant for control, where only the newest counts; an observer wants every message.
+        deep = QoSProfile(reliability=offered.reliability, durability=offered.durability,
+                          history=HistoryPolicy.KEEP_LAST, depth=max(DEPTH, offered.depth))
+        self.create_subscription(topic.type, topic.name, callback, deep)
 
     def _offer(self, topic: Topic) -> Any:
         return self.create_publisher(topic.type, topic.name, topic.profile(self._lockstep))

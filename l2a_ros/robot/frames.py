@@ -8,6 +8,9 @@ there. All functions work on torch tensors of any leading shape ``(..., n)``.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,3 +76,8 @@ def apply_change(states: Tensor, changes: Tensor) -> Tensor:
 def planar_pose(states: Tensor) -> tuple[Tensor, Tensor]:
     """Return position in the plane ``(..., 2)`` m and yaw ``(...,)`` rad of states ``(..., 24)``."""
     return states[..., _PLANE_POSITION], torch.atan2(states[..., _YAW[1]], states[..., _YAW[0]])
+
+
+def planar_pose_of(state: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return position in the plane ``(2,)`` m and yaw (rad) of one state ``(24,)``."""
+    return state[_PLANE_POSITION], math.atan2(state[_YAW[1]], state[_YAW[0]])

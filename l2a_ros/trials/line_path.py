@@ -15,6 +15,8 @@ from l2a_ros.errors import UserError
 
 #: Two neighbouring way-points closer than this (metres) count as repeated: their direction would be noise.
 SHORTEST_SEGMENT = 1e-6
+#: Beyond the outer side of a corner both segments are equally far: rounding must not decide there, square metres.
+TIE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class LinePath:
         along, across, distance_squared = self._measure(x, y, segment)
         following = np.minimum(segment + 1, self.segments - 1)
         next_along, next_across, next_squared = self._measure(x, y, following)
-        switch = next_squared < distance_squared
+        switch = next_squared < distance_squared - TIE
         if switch.any():
             segment = np.where(switch, following, segment)
             along = np.where(switch, next_along, along)

@@ -37,6 +37,10 @@ def draw_trial(log: TrialLog, report: dict[str, Any]) -> bytes:
     # Equal axes: the panel gets the height that its width needs, within what a page can take.
     inside = WIDTH - LEFT - RIGHT
     top_height = float(np.clip(inside * (high[1] - low[1]) / (high[0] - low[0]), 1.6, 6.5))
+    # The other way round where that did not fit: the shorter side shows more ground, evenly on both sides.
+    span = np.maximum(high - low, np.array([inside, top_height]) * max((high[0] - low[0]) / inside,
+                                                                       (high[1] - low[1]) / top_height))
+    low, high = (low + high - span) / 2, (low + high + span) / 2
     panels = 4 if losses else 3
     height = TOP + top_height + UNDER_TRACK + panels * (PANEL + BETWEEN) - BETWEEN + BOTTOM
     figure = Figure(figsize=(WIDTH, height), dpi=120, facecolor="white")
@@ -61,10 +65,10 @@ def draw_trial(log: TrialLog, report: dict[str, Any]) -> bytes:
     _draw_track(figure, above, log, positions, np.array([row.lateral_error for row in rows]), low, high)
     time = np.array([row.elapsed for row in rows])
     first = TOP + top_height + UNDER_TRACK
-    span = (0.0, max(float(time[-1]) if len(time) else 0.0, 1e-3))
+    last = (0.0, max(float(time[-1]) if len(time) else 0.0, 1e-3))
     axes = [panel(first + i * (PANEL + BETWEEN), PANEL) for i in range(panels)]
     for each in axes:
-        each.set_xlim(*span)
+        each.set_xlim(*last)
     axes[-1].set_xlabel("time (s)", color=INK, fontsize=9.5)
     _draw_lateral(axes[0], time, np.array([row.lateral_error for row in rows]))
     commands = np.array([row.command for row in rows]).reshape(-1, 2)
@@ -72,7 +76,7 @@ def draw_trial(log: TrialLog, report: dict[str, Any]) -> bytes:
     for side, name, colour in ((0, "left", LEFT_COLOUR), (1, "right", RIGHT_COLOUR)):
         _draw_rate(axes[1 + side], name, colour, time, commands[:, side], measured[:, side])
     if losses:
-        _draw_losses(axes[3], losses, rows[0].stamp if rows else 0, span[1])
+        _draw_losses(axes[3], losses, rows[0].stamp if rows else 0, last[1])
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -106,7 +110,7 @@ def _draw_track(figure: Figure, axes: Axes, log: TrialLog, positions: np.ndarray
               facecolor="#d8dde3", edgecolor="none", alpha=0.6, zorder=1, label="end of the path")
     if len(positions) > 1:
         pieces = np.stack([positions[:-1], positions[1:]], axis=1)
-        scale = max(LEAST_SCALE, float(np.nanmax(np.abs(lateral))))
+        scale = max(LEAST_SCALE, _largest(lateral))
         track = LineCollection(list(pieces), cmap="plasma", linewidths=3.0, capstyle="round", zorder=3)
         track.set_array(100.0 * np.abs(0.5 * (lateral[:-1] + lateral[1:])))
         # The last colours of the map are too pale on white.
@@ -122,13 +126,19 @@ def _draw_track(figure: Figure, axes: Axes, log: TrialLog, positions: np.ndarray
                   markeredgewidth=1.5, linestyle="none", label="start", zorder=5)
         axes.plot(*positions[-1], marker="X", color=INK, markersize=10, markeredgecolor="white",
                   markeredgewidth=1.2, linestyle="none", label="last state", zorder=5)
-    axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal")
     axes.set_xlabel("x (m)", color=INK, fontsize=9.5)
     axes.set_ylabel("y (m)", color=INK, fontsize=9.5)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, fontsize=8, frameon=False, labelcolor=INK,
                 handletextpad=0.5, columnspacing=1.4, borderaxespad=0.1)
+
+
+def _largest(values: np.ndarray) -> float:
+    """Return the largest finite magnitude, 0 if there is none."""
+    finite = np.abs(values[np.isfinite(values)])
+    return float(finite.max()) if len(finite) else 0.0
 
 
 def _caption(axes: Axes, text: str) -> None:
@@ -145,7 +155,7 @@ def _draw_lateral(axes: Axes, time: np.ndarray, lateral: np.ndarray) -> None:
     axes.axhline(0.0, color=MUTED, linewidth=0.9)
     axes.fill_between(time, 100.0 * lateral, 0.0, color="#7c3aed", alpha=0.15, linewidth=0)
     axes.plot(time, 100.0 * lateral, color="#6d28d9", linewidth=1.5)
-    reach = 100.0 * max(0.02, float(np.nanmax(np.abs(lateral))) if len(lateral) else 0.0) * 1.15
+    reach = 100.0 * max(0.02, _largest(lateral)) * 1.15
     axes.set_ylim(-reach, reach)
 
 

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Node: answers every ``robot_state`` with the model adapted to the last transitions."""
+
+from __future__ import annotations
+
+import array
+import time
+
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from std_msgs.msg import UInt8MultiArray
+from std_srvs.srv import Trigger
+
+from l2a_ros.errors import UserError
+from l2a_ros.experience.transitions import Cut, Episode
+from l2a_ros.learning.checkpoint import load_checkpoint, shipped_checkpoint
+from l2a_ros.learning.methods import method_names
+from l2a_ros.learning.online import Adaptation, OnlineAdapter
+from l2a_ros.nodes import interfaces as names
+from l2a_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
+from l2a_ros.nodes.managed import ManagedNode
+from l2a_ros.nodes.messages import SECOND, commanded_rates, layout_vector, named_vector, to_nanoseconds
+from l2a_ros.nodes.parameters import Parameter
+from l2a_ros.nodes.runtime import run_node
+from l2a_ros.robot.layout import STATE
+from l2a_ros.timing.statistics import Statistics
+
+SCHEMA = (
+    Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
+    Parameter("lockstep", False, "wait for every command before the next state is used"),
+    Parameter("method", "grbal", "learning method", choices=method_names()),
+    Parameter("checkpoint", "", "trained model (.safetensors); empty for the shipped one of the method"),
+    Parameter("command_wait", 0.015, "longest wait for the command that answers the state before, s", 0.0, 1.0),
+    Parameter("threads", 1, "processor threads of the numerical library", 1, 64),
+)
+#: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
+LOCKSTEP_WAIT = 5.0
+
+
+class AdaptationNode(ManagedNode):
+    """Shell of :class:`OnlineAdapter` and :class:`Episode`."""
+
+    def __init__(self) -> None:
+        super().__init__("adaptation", SCHEMA)
+        self._active = False
+        self._waiting: tuple[int, JointState, float] | None = None
+        self._diagnostics = Diagnostics(self, self._health)
+        self.start()
+
+    def configure(self) -> None:
+        """Load the checkpoint and open the interfaces."""
+        import torch
+
+        settings = self.settings
+        torch.set_num_threads(settings["threads"])
+        path = settings["checkpoint"] or shipped_checkpoint(settings["method"])
+        checkpoint = load_checkpoint(path, settings["method"])
+        period = settings["control_period"]
+        if abs(checkpoint.card.control_period - period) > 1e-6:
+            raise UserError(f"checkpoint {path} was trained for a control period of {checkpoint.card.control_period:g} s, "
+                            f"not {period:g} s; use its period or train another")
+        self._lockstep: bool = settings["lockstep"]
+        self._wait = LOCKSTEP_WAIT if self._lockstep else settings["command_wait"]
+        self._adapter = OnlineAdapter(checkpoint)
+        self._episode = Episode(period, max(1, self._adapter.window_length))
+        self._answer: tuple[int, UInt8MultiArray] | None = None
+        self._last: Adaptation | None = None
+        self._latency = Statistics()
+        self._refused = 0
+        self._model = self.create_lifecycle_publisher(UInt8MultiArray, names.ADAPTED_MODEL.name,
+                                                      names.ADAPTED_MODEL.qos)
+        self._metrics = self.create_lifecycle_publisher(JointState, names.ADAPTATION_METRICS.name,
+                                                        names.ADAPTATION_METRICS.qos)
+        self._subscriptions_made = [
+            self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, names.ROBOT_STATE.qos),
+            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command,
+                                     names.MOTOR_COMMANDS.qos)]
+        self._service = self.create_service(Trigger, names.ADAPTATION_RESET, self._on_reset)
+
+    def activate(self) -> None:
+        """Begin with an empty window."""
+        self._episode.cut(Cut.RESET)
+        self._waiting, self._answer, self._active = None, None, True
+
+    def deactivate(self) -> None:
+        """Stop answering."""
+        self._active = False
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the interfaces; nothing stale is kept."""
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        for publisher in (self._model, self._metrics):
+            self.destroy_publisher(publisher)
+        self.destroy_service(self._service)
+        return super().on_cleanup(state)
+
+    def next_deadline(self) -> float | None:
+        """Return when to stop waiting for a command."""
+        return None if self._waiting is None else self._waiting[2]
+
+    def on_deadline(self) -> None:
+        """Go on without the command; the window is cut there."""
+        if self._waiting is not None:
+            self._adapt()
+
+    def _on_state(self, message: JointState) -> None:
+        if not self._active:
+            return
+        stamp = to_nanoseconds(message.header.stamp)
+        if self._answer is not None and stamp <= self._answer[0]:
+            if stamp == self._answer[0]:
+                self._model.publish(self._answer[1])
+            return
+        if self._waiting is not None and stamp > self._waiting[0]:
+            self._adapt()
+        self._waiting = (stamp, message, time.monotonic() + self._wait)
+        self._adapt_if_ready()
+
+    def _on_command(self, message: JointState) -> None:
+        if not self._active:
+            return
+        stamp = to_nanoseconds(message.header.stamp)
+        delay = 0.0 if self._lockstep else max(0.0, (self.get_clock().now().nanoseconds - stamp) / SECOND)
+        try:
+            self._episode.add_command(stamp, commanded_rates(message), delay)
+        except UserError as error:
+            self._refuse(error)
+        self._adapt_if_ready()
+
+    def _adapt_if_ready(self) -> None:
+        last = self._episode.last_stamp
+        if self._waiting is not None and (last is None or self._episode.has_command(last)):
+            self._adapt()
+
+    def _adapt(self) -> None:
+        assert self._waiting is not None
+        stamp, message, _ = self._waiting
+        self._waiting = None
+        begin = time.monotonic()
+        try:
+            self._episode.add_state(stamp, layout_vector(STATE, message, "robot_state"))
+        except UserError as error:
+            self._refuse(error)
+            return
+        adaptation = self._adapter.adapt(self._episode.window(), stamp)
+        wire = UInt8MultiArray()
+        wire.data = array.array("B", adaptation.model.to_bytes())
+        self._model.publish(wire)
+        self._answer, self._last = (stamp, wire), adaptation
+        duration = time.monotonic() - begin
+        self._latency.add(duration)
+        self._metrics.publish(named_vector(
+            ("loss_before", "loss_after", "step_norm", "adapt_s", "version", "adapted", "window"),
+            (adaptation.loss_before, adaptation.loss_after, adaptation.step_norm, duration, adaptation.model.version,
+             bool(adaptation.model.change), len(self._episode)), stamp))
+
+    def _refuse(self, error: UserError) -> None:
+        self._refused += 1
+        self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._episode.cut(Cut.RESET)
+        response.success, response.message = True, "window emptied; back to the trained weights"
+        return response
+
+    def _health(self) -> list[Health]:
+        if not self._active or self._last is None:
+            return [Health("model", WARN, "no state yet" if self._active else "not active")]
+        last = self._last
+        values: dict[str, object] = {
+            "method": last.model.method, "checkpoint": last.model.checkpoint_id, "version": last.model.version,
+            "window": len(self._episode), "loss before": last.loss_before, "loss after": last.loss_after,
+            "step norm": last.step_norm, "messages of wrong layout": self._refused}
+        values |= {f"duration {name} (s)": value for name, value in self._latency.summary().items()}
+        values |= {f"cuts: {reason.value}": count for reason, count in self._episode.cuts.items()}
+        return [Health("model", OK if not self._refused else WARN, str(last.model.status), values)]
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(AdaptationNode, "adaptation")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the managed (lifecycle) nodes share."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from l2a_ros.errors import UserError
+from l2a_ros.nodes.parameters import Parameter, declare
+
+AUTOSTART = Parameter("autostart", True, "configure and activate at start; false waits for lifecycle requests")
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node that can bring itself up.
+
+    Subclasses implement ``configure``, ``activate`` and ``deactivate``, and give their parameters. Errors in a
+    transition are logged as one line and fail the transition; at start they end the process.
+    """
+
+    def __init__(self, name: str, schema: Sequence[Parameter]) -> None:
+        super().__init__(name)
+        self.settings: dict[str, Any] = declare(self, [AUTOSTART, *schema])
+        self._failure: Exception | None = None
+
+    def start(self) -> None:
+        """Go to active if ``autostart`` is set.
+
+        Raises:
+            Exception: whatever kept a transition from succeeding.
+        """
+        if not self.settings["autostart"]:
+            return
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            result = trigger()
+            if self._failure is not None:
+                raise self._failure
+            if result != TransitionCallbackReturn.SUCCESS:
+                raise RuntimeError(f"{self.get_name()} could not be started")
+
+    def configure(self) -> None:
+        """Build everything; may raise UserError."""
+
+    def activate(self) -> None:
+        """Begin to act."""
+
+    def deactivate(self) -> None:
+        """Stop acting; the robot stands."""
+
+    def _run(self, action: Any) -> TransitionCallbackReturn:
+        self._failure = None
+        try:
+            action()
+        except UserError as error:
+            self._failure = error
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            self._failure = error
+            self.get_logger().error(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Handle the transition."""
+        return self._run(self.configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Handle the transition."""
+        result = self._run(self.activate)
+        return result if result != TransitionCallbackReturn.SUCCESS else super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Handle the transition."""
+        result = self._run(self.deactivate)
+        return result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Handle the transition."""
+        return self._run(self.deactivate)

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Node: plans from every ``robot_state`` with the model adapted for it, and commands the motors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from nav_msgs.msg import Path
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, UInt8MultiArray
+
+from l2a_ros.errors import UserError
+from l2a_ros.learning.adapted_model import AdaptedModel
+from l2a_ros.learning.checkpoint import load_checkpoint, shipped_checkpoint
+from l2a_ros.learning.methods import method_names
+from l2a_ros.nodes import interfaces as names
+from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from l2a_ros.nodes.managed import ManagedNode
+from l2a_ros.nodes.messages import (
+    SECOND,
+    layout_vector,
+    motor_commands,
+    named_vector,
+    path_message,
+    path_points,
+    to_nanoseconds,
+)
+from l2a_ros.nodes.parameters import Parameter
+from l2a_ros.nodes.runtime import run_node
+from l2a_ros.planning.line_follower import Decision, LineFollower
+from l2a_ros.planning.line_following import LineFollowingWeights
+from l2a_ros.planning.planners import make_planner, planner_names
+from l2a_ros.planning.random_shooting import RandomShootingSettings
+from l2a_ros.planning.rollout import RolloutEngine
+from l2a_ros.robot.frames import planar_pose_of
+from l2a_ros.robot.layout import STATE
+from l2a_ros.robot.limits import REVOLUTION, LegRateLimits
+from l2a_ros.timing.statistics import Statistics
+
+SCHEMA = (
+    Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
+    Parameter("lockstep", False, "wait for the adapted model of every state"),
+    Parameter("method", "grbal", "learning method of the checkpoint", choices=method_names()),
+    Parameter("checkpoint", "", "trained model (.safetensors); empty for the shipped one of the method"),
+    Parameter("planner", "random_shooting", "how action sequences are searched", choices=planner_names()),
+    Parameter("candidates", 500, "action sequences per plan", 1, 100000),
+    Parameter("horizon", 5, "control periods per action sequence", 1, 100),
+    Parameter("seed", 0, "of the planner's draws", 0, 2**31 - 1),
+    Parameter("lateral_weight", 50.0, "cost per metre beside the path", 0.0, 1e6),
+    Parameter("progress_weight", 10.0, "reward per metre along the path", 0.0, 1e6),
+    Parameter("heading_weight", 5.0, "cost per rad of heading error", 0.0, 1e6),
+    Parameter("slowest_leg_rate", 2.0, "slowest commanded leg rate, rev/s", 0.0, 20.0),
+    Parameter("fastest_leg_rate", 9.0, "fastest commanded leg rate, rev/s", 0.1, 20.0),
+    Parameter("model_wait", 0.025, "longest wait for the adapted model of a state, s", 0.0, 1.0),
+    Parameter("maximum_state_age", 0.25, "the robot stands when the newest state is older, s", 0.01, 10.0),
+    Parameter("threads", 1, "processor threads of the numerical library", 1, 64),
+)
+#: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
+LOCKSTEP_WAIT = 10.0
+#: Weight of the newest measurement in the running mean of the command delay.
+DELAY_GAIN = 0.2
+
+
+@dataclass(frozen=True)
+class _Tick:
+    stamp: int
+    state: np.ndarray
+    arrival: float
+    until: float
+
+
+class MpcNode(ManagedNode):
+    """Shell of :class:`LineFollower`."""
+
+    def __init__(self) -> None:
+        super().__init__("mpc", SCHEMA)
+        self._active = False
+        self._waiting: _Tick | None = None
+        self._diagnostics = Diagnostics(self, self._health)
+        self.start()
+
+    def configure(self) -> None:
+        """Load the checkpoint, build the planner, warm it up and open the interfaces."""
+        import torch
+
+        settings = self.settings
+        torch.set_num_threads(settings["threads"])
+        path = settings["checkpoint"] or shipped_checkpoint(settings["method"])
+        checkpoint = load_checkpoint(path, settings["method"])
+        if abs(checkpoint.card.control_period - settings["control_period"]) > 1e-6:
+            raise UserError(f"checkpoint {path} was trained for a control period of {checkpoint.card.control_period:g} s, "
+                            f"not {settings['control_period']:g} s; use its period or train another")
+        try:
+            limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        planner = make_planner(settings["planner"], RandomShootingSettings(
+            settings["candidates"], settings["horizon"], limits, settings["seed"]))
+        weights = LineFollowingWeights(settings["lateral_weight"], settings["progress_weight"],
+                                       settings["heading_weight"])
+        self._follower = LineFollower(RolloutEngine(checkpoint), planner, weights, limits, settings["control_period"])
+        self._warm_up()
+        self._lockstep: bool = settings["lockstep"]
+        self._model_wait = LOCKSTEP_WAIT if self._lockstep else settings["model_wait"]
+        self._model: AdaptedModel | None = None
+        self._answer: JointState | None = None
+        self._state_time = 0.0
+        self._delay = 0.0 if self._lockstep else 0.5 * settings["control_period"]
+        self._stopped = False
+        self._reason = "no state yet"
+        self._latency, self._planning = Statistics(), Statistics()
+        self._counts = dict.fromkeys(("plans", "late plans", "models not in time", "messages of wrong layout"), 0)
+        self._commands = self.create_lifecycle_publisher(JointState, names.MOTOR_COMMANDS.name,
+                                                         names.MOTOR_COMMANDS.qos)
+        self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name, names.MPC_METRICS.qos)
+        self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.qos)
+        self._subscriptions_made = [
+            self.create_subscription(topic.type, topic.name, callback, topic.qos) for topic, callback in (
+                (names.ROBOT_STATE, self._on_state), (names.ADAPTED_MODEL, self._on_model),
+                (names.REFERENCE_PATH, self._on_path), (names.ESTOP, self._on_estop))]
+
+    def _warm_up(self) -> None:
+        """Plan a few times along a line, so that the first real plan is not the slow one."""
+        state = np.zeros(STATE.size)
+        state[STATE.indices([n for n in STATE.names if n.endswith("_cos")])] = 1.0
+        self._follower.set_path(np.array([[0.0, 0.0], [1.0, 0.0]]), 0)
+        for tick in range(5):
+            self._follower.decide(state, tick, None, 0.0)
+        self._follower.stand("")
+        self._follower.set_path(np.zeros((0, 2)), 0)
+
+    def activate(self) -> None:
+        """Begin."""
+        self._model, self._waiting, self._answer, self._active = None, None, None, True
+
+    def deactivate(self) -> None:
+        """Command the robot to stand, then be silent."""
+        if self._active:
+            self._stand(self.get_clock().now().nanoseconds, "not active")
+        self._active = False
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the interfaces."""
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        for publisher in (self._commands, self._metrics, self._plan):
+            self.destroy_publisher(publisher)
+        return super().on_cleanup(state)
+
+    # Deadlines: the model of this tick is late, or no state comes any more -------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """Return when to plan without the model of this tick, or when the newest state is too old."""
+        if self._waiting is not None:
+            return self._waiting.until
+        if self._active and self._state_time and not self._lockstep:
+            return self._state_time + self.settings["maximum_state_age"]
+        return None
+
+    def on_deadline(self) -> None:
+        """Plan with the newest model there is, or stand."""
+        if self._waiting is not None:
+            self._counts["models not in time"] += 1
+            self._plan_and_command()
+            return
+        self._state_time = 0.0
+        self._stand(self.get_clock().now().nanoseconds, "no robot_state any more")
+
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def _on_path(self, message: Path) -> None:
+        try:
+            self._follower.set_path(path_points(message), to_nanoseconds(message.header.stamp))
+        except UserError as error:
+            self._refuse(error)
+            self._follower.set_path(np.zeros((0, 2)), 0)
+
+    def _on_estop(self, message: Bool) -> None:
+        self._stopped = bool(message.data)
+        if self._stopped and self._active:
+            self._stand(self.get_clock().now().nanoseconds, "estop")
+
+    def _on_model(self, message: UInt8MultiArray) -> None:
+        try:
+            model = AdaptedModel.from_bytes(message.data.tobytes())
+        except UserError as error:
+            self._refuse(error)
+            return
+        if self._model is None or model.stamp > self._model.stamp or model.version < self._model.version:
+            self._model = model
+        if self._waiting is not None and model.stamp == self._waiting.stamp:
+            self._plan_and_command()
+
+    def _on_state(self, message: JointState) -> None:
+        if not self._active:
+            return
+        stamp, now = to_nanoseconds(message.header.stamp), time.monotonic()
+        if self._answer is not None and stamp <= to_nanoseconds(self._answer.header.stamp):
+            if stamp == to_nanoseconds(self._answer.header.stamp):
+                self._commands.publish(self._answer)
+            return
+        if self._waiting is not None and stamp == self._waiting.stamp:
+            return
+        self._state_time = now
+        age = 0.0 if self._lockstep else (self.get_clock().now().nanoseconds - stamp) / SECOND
+        try:
+            state = layout_vector(STATE, message, "robot_state")
+        except UserError as error:
+            self._refuse(error)
+            self._stand(stamp, str(error))
+            return
+        if self._stopped:
+            self._stand(stamp, "estop")
+        elif age > self.settings["maximum_state_age"]:
+            self._stand(stamp, f"robot_state is {age:.2f} s old")
+        elif not self._follower.wants_plan(stamp):
+            self._stand(stamp, "no path")
+        else:
+            self._waiting = _Tick(stamp, state, now, now + self._model_wait)
+            if self._model is not None and self._model.stamp == stamp:
+                self._plan_and_command()
+
+    # Planning --------------------------------------------------------------------------------------------------------
+
+    def _plan_and_command(self) -> None:
+        assert self._waiting is not None
+        tick, self._waiting = self._waiting, None
+        begin = time.monotonic()
+        decision = self._follower.decide(tick.state, tick.stamp, self._model, self._delay)
+        self._counts["plans"] += 1
+        self._command(decision, tick.stamp)
+        now = time.monotonic()
+        latency = (self.get_clock().now().nanoseconds - tick.stamp) / SECOND if not self._lockstep else 0.0
+        if not self._lockstep:
+            self._delay += DELAY_GAIN * (min(latency, self.settings["control_period"]) - self._delay)
+            self._counts["late plans"] += latency > self.settings["control_period"]
+        self._latency.add(now - tick.arrival)
+        self._planning.add(now - begin)
+        self._report(decision, tick, begin, now)
+
+    def _report(self, decision: Decision, tick: _Tick, begin: float, now: float) -> None:
+        plan, model = decision.plan, self._model
+        self._metrics.publish(named_vector(
+            ("state_to_command_s", "model_wait_s", "plan_s", "delay_s", "cost", "mean_cost", "not_finite",
+             "lateral_error_m", "model_version", "model_is_of_this_tick"),
+            (now - tick.arrival, begin - tick.arrival, now - begin, self._delay,
+             float("nan") if plan is None else plan.cost, float("nan") if plan is None else plan.mean_cost,
+             0 if plan is None else plan.not_finite, decision.lateral_error,
+             0 if model is None else model.version, model is not None and model.stamp == tick.stamp), tick.stamp))
+        if plan is not None and len(plan.states) and self._plan.get_subscription_count():
+            self._plan.publish(path_message(np.array([planar_pose_of(state)[0] for state in plan.states]), tick.stamp))
+
+    def _stand(self, stamp: int, reason: str) -> None:
+        self._waiting = None
+        self._command(self._follower.stand(reason), stamp)
+
+    def _command(self, decision: Decision, stamp: int) -> None:
+        if decision.reason != self._reason:
+            self._reason = decision.reason
+            self.get_logger().info(self._reason)
+            self._diagnostics.publish()
+        self._answer = motor_commands(decision.rates, stamp)
+        self._commands.publish(self._answer)
+
+    def _refuse(self, error: UserError) -> None:
+        self._counts["messages of wrong layout"] += 1
+        self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+    def _health(self) -> list[Health]:
+        if not self._active:
+            return [Health("planner", WARN, "not active")]
+        values: dict[str, object] = dict(self._counts)
+        values |= {f"state to command {name} (s)": value for name, value in self._latency.summary().items()}
+        values |= {f"plan {name} (s)": value for name, value in self._planning.summary().items()}
+        values |= {"command delay (s)": self._delay, "commands out of range": self._follower.limited}
+        level = OK if self._reason in ("following", "no path") else (WARN if self._reason == "no state yet" else ERROR)
+        return [Health("planner", level, self._reason, values)]
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(MpcNode, "mpc")
+
+
+if __name__ == "__main__":
+    main()

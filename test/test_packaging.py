@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What pip and colcon install: nodes that can be executed, and the files they need."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import l2a_ros
+
+ROOT = Path(__file__).parents[1]
+SHARED = ("launch", "config", "urdf", "checkpoints")
+NODES = sorted(file.name for file in (ROOT / "scripts" / "nodes").iterdir())
+
+
+def environment() -> dict[str, str]:
+    """This interpreter's environment as if it were activated and its ROS wheels sourced."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "AMENT_PREFIX_PATH": sys.prefix, "COLCON_DEFAULTS_FILE": os.devnull}
+
+
+def run(*command: str, cwd: Path, **options: str) -> str:
+    result = subprocess.run(command, cwd=cwd, env={**environment(), **options}, text=True, check=False,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout[-4000:]
+    return result.stdout
+
+
+def export(destination: Path) -> Path:
+    """Copy what belongs to the repository and nothing that was built in it."""
+    shutil.copytree(ROOT, destination, symlinks=True, ignore=shutil.ignore_patterns(
+        ".*", "*.egg-info", "__pycache__", "build", "install", "log", "dist", "runs", "data"))
+    return destination
+
+
+def shared_files() -> set[str]:
+    return {str(file.relative_to(ROOT)) for folder in SHARED for file in (ROOT / folder).rglob("*")
+            if file.is_file() and "__pycache__" not in file.parts}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A colcon workspace that holds this repository, built."""
+    folder = tmp_path_factory.mktemp("workspace")
+    export(folder / "src" / "l2a_ros")
+    run(sys.executable, "-m", "colcon", "--log-level", "error", "build", cwd=folder)
+    return folder
+
+
+def test_the_versions_agree() -> None:
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert package.findtext("version") == l2a_ros.__version__
+    assert package.findtext("name") == "l2a_ros"
+
+
+def test_ros_is_an_extra_and_torch_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "torch==2.13.0" in project["dependencies"]
+    assert not [name for name in project["dependencies"] if name.startswith("ros-")]
+    assert any(name.startswith("ros-rclpy==") for name in project["optional-dependencies"]["ros"])
+
+
+def test_there_is_an_executable_for_every_node_and_all_are_the_same() -> None:
+    assert len({(ROOT / "scripts" / "nodes" / name).read_bytes() for name in NODES}) == 1
+    for name in NODES:
+        assert (ROOT / "l2a_ros" / "nodes" / f"{name}.py").is_file()
+        assert os.access(ROOT / "scripts" / "nodes" / name, os.X_OK)
+
+
+def test_a_wheel_holds_the_nodes_with_their_mode_and_all_shared_files(tmp_path: Path) -> None:
+    source = export(tmp_path / "source")
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir",
+        str(tmp_path), str(source), cwd=tmp_path)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        data = {file.filename.partition(".data/data/")[2]: file for file in archive.infolist()
+                if ".data/data/" in file.filename}
+        modules = set(archive.namelist())
+    for name in NODES:
+        assert (data[f"lib/l2a_ros/{name}"].external_attr >> 16) & stat.S_IXUSR, name
+    assert shared_files() <= {name.removeprefix("share/l2a_ros/") for name in data}
+    assert {"share/l2a_ros/package.xml", "share/ament_index/resource_index/packages/l2a_ros"} <= set(data)
+    assert "l2a_ros/py.typed" in modules
+    assert {str(file.relative_to(ROOT)) for file in (ROOT / "l2a_ros").rglob("*.py")} <= modules
+
+
+def test_an_editable_installation_holds_the_nodes(tmp_path: Path) -> None:
+    source = export(tmp_path / "source")
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable",
+        str(source), "--prefix", str(tmp_path / "prefix"), cwd=tmp_path)
+    for name in NODES:
+        assert os.access(tmp_path / "prefix" / "lib" / "l2a_ros" / name, os.X_OK), name
+    assert (tmp_path / "prefix" / "share" / "l2a_ros" / "package.xml").is_file()
+
+
+def test_colcon_installs_the_nodes_and_all_shared_files(workspace: Path) -> None:
+    prefix = workspace / "install" / "l2a_ros"
+    for name in NODES:
+        assert os.access(prefix / "lib" / "l2a_ros" / name, os.X_OK), name
+    share = prefix / "share" / "l2a_ros"
+    assert shared_files() <= {str(file.relative_to(share)) for file in share.rglob("*")}
+    assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / "l2a_ros").is_file()
+
+
+def test_a_sourced_workspace_runs_its_own_code_with_its_own_files(workspace: Path, tmp_path: Path) -> None:
+    setup = workspace / "install" / "setup.bash"
+    where = ("import l2a_ros; from l2a_ros.robot.share import share_directory; "
+             "print(l2a_ros.__file__); print(share_directory())")
+    output = run("bash", "-c", f'. "{setup}" && l2a --version && python3 -c "{where}"', cwd=tmp_path).splitlines()
+    assert output[0] == f"l2a_ros {l2a_ros.__version__}"
+    assert all(line.startswith(str(workspace / "install")) for line in output[1:]), output
+
+
+def test_a_node_of_a_sourced_workspace_starts_by_its_executable(workspace: Path, tmp_path: Path) -> None:
+    setup = workspace / "install" / "setup.bash"
+    executable = workspace / "install" / "l2a_ros" / "lib" / "l2a_ros" / "mpc"
+    # A bad value: the node reads its parameters and refuses, which needs no other node.
+    output = run("bash", "-c", f'. "{setup}"; "{executable}" --ros-args -p method:=nonsense; test $? -eq 2',
+                 cwd=tmp_path)
+    assert "mpc: error: " in output
+
+
+def test_symlinks_work_too(tmp_path: Path) -> None:
+    export(tmp_path / "src" / "l2a_ros")
+    run(sys.executable, "-m", "colcon", "--log-level", "error", "build", "--symlink-install", cwd=tmp_path)
+    prefix = tmp_path / "install" / "l2a_ros"
+    assert all(os.access(prefix / "lib" / "l2a_ros" / name, os.X_OK) for name in NODES)
+    assert os.access(prefix / "bin" / "l2a", os.X_OK)
+    assert (prefix / "share" / "l2a_ros" / "package.xml").is_file()
