@@ -41,7 +41,7 @@ def supervised_node(context: LaunchContext, spec: NodeSpec) -> list[LaunchDescri
     node = Node(
         package="l2a_ros", executable=spec.name, ros_arguments=spec.ros_arguments(),
         additional_env=node_environment(context.environment, spec.threads),
-        output="screen" if spec.console else "log", emulate_tty=spec.console,
+        output="screen" if spec.console else "log",
         # Everything is gone within 3 s of a Ctrl-C.
         sigterm_timeout="1.5", sigkill_timeout="1.0")
 

@@ -15,8 +15,9 @@ ALL_SOURCES = sorted(
 #: Folders that may read a clock: they talk to the outside world.
 SHELLS = ("nodes", "cli", "bringup")
 CLOCKS = {
-    ("time", name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
-} | {("datetime", name) for name in ("now", "utcnow", "today")} | {("date", "today")}
+    *(("time", name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
+                                  "process_time", "sleep")),
+    *(("datetime", name) for name in ("now", "utcnow", "today")), ("date", "today")}
 PICKLES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 
 

@@ -45,6 +45,14 @@ def shared_files() -> set[str]:
             if file.is_file() and "__pycache__" not in file.parts}
 
 
+def wheel_data(folder: Path) -> dict[str, zipfile.ZipInfo]:
+    """The data files of the one wheel in a folder, by their path in the installation."""
+    [wheel] = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return {file.filename.partition(".data/data/")[2]: file for file in archive.infolist()
+                if ".data/data/" in file.filename}
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A colcon workspace that holds this repository, built."""
@@ -78,11 +86,9 @@ def test_a_wheel_holds_the_nodes_with_their_mode_and_all_shared_files(tmp_path: 
     source = export(tmp_path / "source")
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir",
         str(tmp_path), str(source), cwd=tmp_path)
+    data = wheel_data(tmp_path)
     [wheel] = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        data = {file.filename.partition(".data/data/")[2]: file for file in archive.infolist()
-                if ".data/data/" in file.filename}
-        modules = set(archive.namelist())
+    modules = set(zipfile.ZipFile(wheel).namelist())
     for name in NODES:
         assert (data[f"lib/l2a_ros/{name}"].external_attr >> 16) & stat.S_IXUSR, name
     assert shared_files() <= {name.removeprefix("share/l2a_ros/") for name in data}
@@ -91,13 +97,15 @@ def test_a_wheel_holds_the_nodes_with_their_mode_and_all_shared_files(tmp_path: 
     assert {str(file.relative_to(ROOT)) for file in (ROOT / "l2a_ros").rglob("*.py")} <= modules
 
 
-def test_an_editable_installation_holds_the_nodes(tmp_path: Path) -> None:
+def test_an_editable_wheel_holds_the_nodes_too(tmp_path: Path) -> None:
     source = export(tmp_path / "source")
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable",
-        str(source), "--prefix", str(tmp_path / "prefix"), cwd=tmp_path)
-    for name in NODES:
-        assert os.access(tmp_path / "prefix" / "lib" / "l2a_ros" / name, os.X_OK), name
-    assert (tmp_path / "prefix" / "share" / "l2a_ros" / "package.xml").is_file()
+    # The step of `pip install -e` that makes the wheel: installing it would replace the installation under test.
+    build = f"from setuptools import build_meta; build_meta.build_editable({str(tmp_path)!r})"
+    run(sys.executable, "-c", build, cwd=source)
+    data = wheel_data(tmp_path)
+    assert {f"lib/l2a_ros/{name}" for name in NODES} <= set(data)
+    assert all((data[f"lib/l2a_ros/{name}"].external_attr >> 16) & stat.S_IXUSR for name in NODES)
+    assert "share/l2a_ros/package.xml" in data
 
 
 def test_colcon_installs_the_nodes_and_all_shared_files(workspace: Path) -> None:

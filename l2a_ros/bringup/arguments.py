@@ -17,10 +17,11 @@ from pathlib import Path
 import yaml
 
 from l2a_ros.errors import UserError, unknown_name
+from l2a_ros.learning.methods import method_names
 from l2a_ros.robot.share import share_file, shared_names
 from l2a_ros.trials.paths import load_path, path_names
 
-METHODS = ("grbal", "mb")
+#: The names of :mod:`l2a_ros.planning.planners`; written here again because that module takes seconds to import.
 PLANNERS = ("random_shooting",)
 #: Clock modes with a name; any positive number is a factor of real time.
 REAL, LOCKSTEP = "real", "lockstep"
@@ -29,11 +30,6 @@ MIN_FACTOR, MAX_FACTOR = 0.01, 100.0
 MAX_SEED = 2**31 - 1
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-
-
-def method_names() -> list[str]:
-    """Return the known adaptation methods."""
-    return sorted(METHODS)
 
 
 def planner_names() -> list[str]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from l2a_ros.robot.share import share_file
 
-#: The same file under the names that Fast DDS 3 (Kilted and newer) and Fast DDS 2 (Jazzy) look for.
-_DDS_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+#: Names the profile for Fast DDS 3 (Kilted and newer), which warns of the older name, and for Fast DDS 2 (Jazzy).
+_DDS_PROFILE, _OLD_DDS_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 
 def node_environment(inherited: Mapping[str, str], threads: int = 1) -> dict[str, str]:
@@ -27,6 +27,7 @@ def node_environment(inherited: Mapping[str, str], threads: int = 1) -> dict[str
         "PYTHONUNBUFFERED": "1",
     }
     defaults = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "AMENT_PREFIX_PATH": sys.prefix}
-    if not any(inherited.get(name) for name in _DDS_PROFILE_VARIABLES):
-        defaults |= dict.fromkeys(_DDS_PROFILE_VARIABLES, str(share_file("config", "fastdds.xml")))
+    if not (inherited.get(_DDS_PROFILE) or inherited.get(_OLD_DDS_PROFILE)):
+        name = _OLD_DDS_PROFILE if inherited.get("ROS_DISTRO") == "jazzy" else _DDS_PROFILE
+        defaults[name] = str(share_file("config", "fastdds.xml"))
     return added | {name: value for name, value in defaults.items() if not inherited.get(name)}

@@ -22,8 +22,10 @@ from l2a_ros.errors import UserError
 
 #: How often the children are looked at, seconds.
 POLL = 0.05
+#: How long the trial, told first, may have the other nodes to itself to stop the robot, seconds.
+HEAD_START = 0.5
 #: What a child gets to end by, and how long after the stop began, seconds.
-ESCALATION = ((0.0, signal.SIGINT), (1.5, signal.SIGTERM), (2.5, signal.SIGKILL))
+ESCALATION = ((HEAD_START, signal.SIGINT), (1.5, signal.SIGTERM), (2.5, signal.SIGKILL))
 #: How much of the end of a log is read for the last lines, bytes.
 TAIL = 16_384
 
@@ -132,20 +134,25 @@ class Supervisor:
         return 128 + self.signal
 
     def stop(self) -> None:
-        """End every process: with SIGINT now, SIGTERM after 1.5 s, SIGKILL after 2.5 s."""
-        begun = time.monotonic()
-        for delay, number in ESCALATION:
-            while self._running() and time.monotonic() - begun < delay:
-                time.sleep(POLL)
-            for child in self._running():
-                # The group, so that nothing a node started is left either.
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, number)
-        for _, child in self._children:
-            child.wait()
+        """End every process with SIGINT: the trial now, the others once it is gone or 0.5 s later.
 
-    def _running(self) -> list[subprocess.Popen[bytes]]:
-        return [child for _, child in self._children if child.poll() is None]
+        Who is still there gets SIGTERM 1.5 s and SIGKILL 2.5 s after the beginning.
+        """
+        begun = time.monotonic()
+        told = [child for spec, child in self._children if spec.ends_run]
+        _send(told, signal.SIGINT)
+        for delay, number in ESCALATION:
+            awaited = told if number == signal.SIGINT else [child for _, child in self._children]
+            while _running(awaited) and time.monotonic() - begun < delay:
+                time.sleep(POLL)
+            # A second SIGINT would cut the first one's clean-up short.
+            skipped = told if number == signal.SIGINT else []
+            _send([child for _, child in self._children if child not in skipped], number)
+        for _, child in self._children:
+            # What a node started and left behind is still in its group.
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.signal = self.signal or number
@@ -156,6 +163,16 @@ class Supervisor:
         with self.log(spec).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             return file.read().decode(errors="replace").splitlines()
+
+
+def _running(children: Sequence[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
+    return [child for child in children if child.poll() is None]
+
+
+def _send(children: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for child in _running(children):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
 
 
 def _die_with_parent() -> Callable[[], None] | None:

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import apsw
-from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
-from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.serde import SerdeError
@@ -29,7 +26,7 @@ METADATA = "metadata.yaml"
 STORAGE = (".mcap", ".db3")
 SECOND = 1_000_000_000
 #: What the libraries raise for damaged bytes: they check little and let the errors of the layers below through.
-DAMAGE = (AnyReaderError, ReaderError, SerdeError, TypesysError, McapError, sqlite3.Error, apsw.Error, struct.error,
+DAMAGE = (AnyReaderError, ReaderError, SerdeError, TypesysError, sqlite3.Error, apsw.Error, struct.error,
           OSError, EOFError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
           ValueError)
 
@@ -183,6 +180,14 @@ def _storage_files(folder: Path) -> list[Path]:
 
 
 def _scan_mcap(file: Path, reader: BagReader) -> Iterator[tuple[str, str, int, bytes, Typestore]]:
+    # Only a damaged recording needs this library.
+    try:
+        from mcap.exceptions import McapError
+        from mcap.records import Channel, Message, Schema
+        from mcap.stream_reader import StreamReader
+    except ImportError:
+        reader.warnings.append(f"{file}: cut off or damaged; the package mcap (pip install mcap) could recover a part")
+        return
     types = get_typestore(Stores.ROS2_KILTED)
     schemas: dict[int, str] = {}
     channels: dict[int, Channel] = {}
@@ -200,7 +205,7 @@ def _scan_mcap(file: Path, reader: BagReader) -> Iterator[tuple[str, str, int, b
                     channel = channels[record.channel_id]
                     yield (channel.topic, schemas.get(channel.schema_id, ""), record.log_time, bytes(record.data),
                            types)
-        except DAMAGE as error:
+        except (*DAMAGE, McapError) as error:
             reader.warnings.append(f"{file}: cut off or damaged: {_one_line(error)}")
 
 
@@ -212,6 +217,8 @@ def _scan_sqlite(file: Path, reader: BagReader) -> Iterator[tuple[str, str, int,
         reader.warnings.append(f"{file}: {error}")
         return
     try:
+        # Without this SQLite refuses any file that is shorter than its header says.
+        database.execute("PRAGMA writable_schema=ON")
         topics = {row[0]: (row[1], row[2]) for row in database.execute("SELECT id, name, type FROM topics")}
         for topic_id, log_time, data in database.execute(
                 "SELECT topic_id, timestamp, data FROM messages NOT INDEXED ORDER BY id"):

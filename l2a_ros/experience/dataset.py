@@ -52,8 +52,8 @@ def _topic(message: BagMessage) -> str:
 def recording_transitions(bag: Path, control_period: float, report: DataReport) -> list[Transitions]:
     """Read one recording into segments of contiguous transitions and add its figures to the report.
 
-    States and commands are joined by stamp whatever their order in the file; a command's delay is its log time minus its
-    stamp.
+    States and commands are joined by stamp whatever their order in the file; a command's delay is its log time minus
+    its stamp.
 
     Raises:
         UserError: if the recording cannot be read or has another layout.

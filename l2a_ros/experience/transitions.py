@@ -108,7 +108,7 @@ class Episode:
             self._commands.clear()
 
     def add_command(self, stamp: int, rates: np.ndarray, delay: float) -> None:
-        """Note the command ``(2,)`` rad/s that answers the state with this stamp (ns) and took effect ``delay`` s later."""
+        """Note the command ``(2,)`` rad/s that answers the state of this stamp (ns), in effect ``delay`` s later."""
         if self._last is not None and stamp < self._last.stamp:
             return
         self._commands.setdefault(stamp, (np.asarray(rates, dtype=np.float64), delay))

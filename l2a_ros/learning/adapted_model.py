@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -68,11 +70,23 @@ class AdaptedModel:
         try:
             header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
             card = json.loads(header["__metadata__"][_KEY])
-            tensors = load(data)
-            layers = len(tensors) // 2
-            change = [Factors(tensors[f"layer{i}.forward"], tensors[f"layer{i}.backward"]) for i in range(layers)]
+            change = _factors(load(data))
             return AdaptedModel(stamp=int(card["stamp"]), version=int(card["version"]),
                                 checkpoint_id=str(card["checkpoint_id"]), method=str(card["method"]),
                                 status=AdaptationStatus(card["status"]), change=change)
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
             raise UserError(f"not an adapted model: {str(error).splitlines()[0] if str(error) else 'empty'}") from None
+
+
+def _factors(tensors: dict[str, Tensor]) -> list[Factors]:
+    """Return the factors held by named tensors; raises KeyError or ValueError if they hold anything else."""
+    layers = (len(tensors) + 1) // 2
+    change = [Factors(tensors[f"layer{i}.forward"], tensors[f"layer{i}.backward"]) for i in range(layers)]
+    for tensor in tensors.values():
+        if tensor.dtype != torch.float32 or tensor.ndim != 2:
+            raise ValueError(f"a factor is {tensor.dtype} of shape {tuple(tensor.shape)}")
+    if any(len(factors.forward) != len(factors.backward) for factors in change):
+        raise ValueError("two factors of one layer have different ranks")
+    if any(one.backward.shape[1] != following.forward.shape[1] for one, following in itertools.pairwise(change)):
+        raise ValueError("the factors of neighbouring layers have different sizes")
+    return change

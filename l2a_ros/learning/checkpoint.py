@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from l2a_ros.errors import UserError
-from l2a_ros.learning.methods import find_method
+from l2a_ros.learning.methods import find_method, method_names
 from l2a_ros.learning.network import Layer, Weights
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.robot.frames import INPUT_SIZE, OUTPUT_SIZE
@@ -120,17 +122,40 @@ def shipped_checkpoint(method: str) -> Path:
     return share_file("checkpoints", f"millirobot_{find_method(method).name}.safetensors")
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _check_values(path: Path, card: ModelCard) -> None:
+    """Refuse a card with values that nobody could compute with; dataclasses do not look at types."""
+    good = {"method": isinstance(card.method, str) and card.method in method_names(),
+            "hidden_sizes": all(_is_count(size) for size in card.hidden_sizes),
+            "past": _is_count(card.past), "future": _is_count(card.future), "inner_steps": _is_count(card.inner_steps),
+            "inner_rate": _is_number(card.inner_rate) and card.inner_rate >= 0.0,
+            "control_period": _is_number(card.control_period) and card.control_period > 0.0,
+            "state_names": all(isinstance(name, str) for name in card.state_names),
+            "action_names": all(isinstance(name, str) for name in card.action_names)}
+    for name, is_good in good.items():
+        if not is_good:
+            raise UserError(f"checkpoint {path} cannot be used: its {name} is {getattr(card, name)!r}; train it again")
+
+
 def _card(path: Path, metadata: dict[str, str] | None) -> ModelCard:
     try:
         data = json.loads((metadata or {})[_KEY])
         for key in ("hidden_sizes", "sources", "state_names", "action_names"):
             data[key] = tuple(data[key])
         card = ModelCard(**data)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{path} is a safetensors file but not a checkpoint of l2a_ros; "
                         "make one with 'l2a meta-train'") from None
     if card.format != FORMAT:
         raise UserError(f"checkpoint {path} has format {card.format}, this version reads {FORMAT}; train it again")
+    _check_values(path, card)
     STATE.check_names(card.state_names, f"checkpoint {path}")
     ACTION.check_names(card.action_names, f"checkpoint {path}")
     return card
@@ -140,7 +165,7 @@ def _check_shapes(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]
     sizes = [INPUT_SIZE, *card.hidden_sizes, OUTPUT_SIZE]
     expected: dict[str, tuple[int, ...]] = {"input.mean": (INPUT_SIZE,), "input.std": (INPUT_SIZE,),
                                             "output.mean": (OUTPUT_SIZE,), "output.std": (OUTPUT_SIZE,)}
-    for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         expected[f"layer{i}.weight"], expected[f"layer{i}.bias"] = (fan_out, fan_in), (fan_out,)
     for name in sorted(expected.keys() | shapes.keys()):
         if expected.get(name) != shapes.get(name):
@@ -177,8 +202,12 @@ def load_checkpoint(path: Path | str, method: str | None = None) -> Checkpoint:
     _check_method(path, card, method)
     _check_shapes(path, card, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            raise UserError(f"checkpoint {path} holds {name} as {tensor.dtype}, expected torch.float32; train it again")
         if not bool(torch.isfinite(tensor).all()):
             raise UserError(f"checkpoint {path} holds numbers that are not finite in {name}; train it again")
+        if name.endswith(".std") and not bool((tensor > 0.0).all()):
+            raise UserError(f"checkpoint {path} holds a spread in {name} that is not above zero; train it again")
     layers = [Layer(tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"])
               for i in range(len(card.hidden_sizes) + 1)]
     return make_checkpoint(card, layers, Normalization(tensors["input.mean"], tensors["input.std"]),

@@ -8,6 +8,7 @@ step, its second derivative and its message small, and exact.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Factors:
 def initial_weights(sizes: Sequence[int], generator: torch.Generator) -> Weights:
     """Draw weights for layer sizes (input, hidden…, output): Xavier uniform, zero bias."""
     layers = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         bound = math.sqrt(6.0 / (fan_in + fan_out))
         weight = (torch.rand(fan_out, fan_in, generator=generator) * 2.0 - 1.0) * bound
         layers.append(Layer(weight, torch.zeros(fan_out)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,7 @@ def _norm(change: list[Factors]) -> float:
     for factors in change:
         outer = (factors.backward @ factors.backward.mT) * (factors.forward @ factors.forward.mT)
         total += float(outer.sum()) + float(factors.backward.sum(dim=0).square().sum())
-    return max(total, 0.0) ** 0.5
+    return math.sqrt(max(total, 0.0))
 
 
 class OnlineAdapter:
@@ -60,7 +61,8 @@ class OnlineAdapter:
 
     def adapt(self, window: Transitions | None, stamp: int) -> Adaptation:
         """Adapt to a window for the tick with this stamp (ns); falls back to the trained weights with a status."""
-        status, change = AdaptationStatus.NOT_ADAPTIVE, []
+        status = AdaptationStatus.NOT_ADAPTIVE
+        change: list[Factors] = []
         before = after = float("nan")
         card = self.checkpoint.card
         if self._adapts:

@@ -26,6 +26,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.settings: dict[str, Any] = declare(self, [AUTOSTART, *schema])
         self._failure: Exception | None = None
+        self._starting = False
 
     def start(self) -> None:
         """Go to active if ``autostart`` is set.
@@ -35,12 +36,14 @@ class ManagedNode(LifecycleNode):
         """
         if not self.settings["autostart"]:
             return
+        self._starting = True
         for trigger in (self.trigger_configure, self.trigger_activate):
             result = trigger()
             if self._failure is not None:
                 raise self._failure
             if result != TransitionCallbackReturn.SUCCESS:
                 raise RuntimeError(f"{self.get_name()} could not be started")
+        self._starting = False
 
     def configure(self) -> None:
         """Build everything; may raise UserError."""
@@ -57,7 +60,9 @@ class ManagedNode(LifecycleNode):
             action()
         except UserError as error:
             self._failure = error
-            self.get_logger().error(str(error))
+            # At start the process ends with it as its last and only line.
+            if not self._starting:
+                self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self._failure = error

@@ -12,6 +12,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from sensor_msgs.msg import JointState
 
+from l2a_ros.errors import UserError
 from l2a_ros.nodes.interfaces import MAP_FRAME
 from l2a_ros.robot.layout import ACTION, Layout
 
@@ -41,9 +42,11 @@ def layout_vector(layout: Layout, message: JointState, source: str) -> np.ndarra
     """Return the values of a named vector, shape ``(layout.size,)``, after checking its names.
 
     Raises:
-        UserError: if the names are not the layout's.
+        UserError: if the names are not the layout's, or there is not one value for each.
     """
     layout.check_names(message.name, source)
+    if len(message.position) != layout.size:
+        raise UserError(f"{source} has {len(message.position)} values for {layout.size} names")
     return np.array(message.position, dtype=np.float64)
 
 
@@ -65,9 +68,11 @@ def commanded_rates(message: JointState) -> np.ndarray:
     """Return the rates of a motor command, shape ``(2,)``, rad/s.
 
     Raises:
-        UserError: if the joints are not the robot's.
+        UserError: if the joints are not the robot's, or there is not one rate for each.
     """
     ACTION.check_names(message.name, "the motor command")
+    if len(message.velocity) != ACTION.size:
+        raise UserError(f"the motor command has {len(message.velocity)} rates for {ACTION.size} joints")
     return np.array(message.velocity, dtype=np.float64)
 
 

@@ -107,7 +107,8 @@ class MpcNode(ManagedNode):
         self._model_wait = LOCKSTEP_WAIT if self._lockstep else settings["model_wait"]
         self._model: AdaptedModel | None = None
         self._answer: JointState | None = None
-        self._state_time = 0.0
+        self._simulated = bool(self.get_parameter("use_sim_time").value)
+        self._state_time, self._state_stamp = 0.0, 0
         self._delay = 0.0 if self._lockstep else 0.5 * settings["control_period"]
         self._stopped = False
         self._reason = "no state yet"
@@ -166,8 +167,13 @@ class MpcNode(ManagedNode):
             self._counts["models not in time"] += 1
             self._plan_and_command()
             return
+        now = self.get_clock().now().nanoseconds
+        # Simulated time may run slower than the wall clock, or not at all.
+        if self._simulated and now - self._state_stamp <= self.settings["maximum_state_age"] * SECOND:
+            self._state_time = time.monotonic()
+            return
         self._state_time = 0.0
-        self._stand(self.get_clock().now().nanoseconds, "no robot_state any more")
+        self._stand(now, "no robot_state any more")
 
     # Messages --------------------------------------------------------------------------------------------------------
 
@@ -204,7 +210,7 @@ class MpcNode(ManagedNode):
             return
         if self._waiting is not None and stamp == self._waiting.stamp:
             return
-        self._state_time = now
+        self._state_time, self._state_stamp = now, stamp
         age = 0.0 if self._lockstep else (self.get_clock().now().nanoseconds - stamp) / SECOND
         try:
             state = layout_vector(STATE, message, "robot_state")

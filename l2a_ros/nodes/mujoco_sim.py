@@ -100,7 +100,7 @@ class MujocoSimNode(ManagedNode):
         self._gate_shown = self._gate.state
         self._elapsed_ms = 0
         self._skipped = 0.0
-        self._paused, self._steps = self._lockstep, 0
+        self._paused, self._step_ms = self._lockstep, 0
         self._counts = {topic.name: 0 for topic in names.SENSOR_TOPICS}
         self._unanswered: int | None = None
         self._repeat_at = 0.0
@@ -188,7 +188,7 @@ class MujocoSimNode(ManagedNode):
                 self._advance_if_allowed()
             return
         behind = (now - self._anchor) * self._speed - self._elapsed_ms / 1000.0
-        if self._paused and not self._steps:
+        if self._paused and not self._step_ms:
             self._skip(behind)
             return
         if behind > LONGEST_CATCH_UP * max(1.0, self._speed):
@@ -196,8 +196,9 @@ class MujocoSimNode(ManagedNode):
             self._skip(behind - SLICE)
             behind = SLICE
         milliseconds = int(behind * 1000.0)
-        if self._steps:
-            milliseconds, self._steps = min(milliseconds, self._period_ms), self._steps - 1
+        if self._paused:
+            milliseconds = min(milliseconds, self._step_ms)
+            self._step_ms -= milliseconds
         self._advance(milliseconds)
 
     def _skip(self, seconds: float) -> None:
@@ -207,24 +208,25 @@ class MujocoSimNode(ManagedNode):
             self._epoch += round(seconds * SECOND)
 
     def _advance(self, milliseconds: int) -> None:
+        ticking = not self._lockstep and names.CLOCK.name in self._outputs
         for _ in range(milliseconds):
             self._robot.step(self._gate.output(self._stamp))
             self._elapsed_ms += 1
             for sample in self._sensors.sample(self._elapsed_ms, self._stamp):
                 self._publish(sample)
-            if not self._lockstep and self._speed != 1.0 and self._elapsed_ms % 10 == 0:
+            if ticking and self._elapsed_ms % 10 == 0:
                 self._outputs[names.CLOCK.name].publish(Clock(clock=to_stamp(self._stamp)))
         if self._viewer is not None:
             self._viewer.sync()
 
     def _advance_if_allowed(self) -> None:
         """Lock-step: walk one control period unless paused, or unless somebody needed is not there yet."""
-        if self._unanswered is not None or (self._paused and not self._steps):
+        if self._unanswered is not None or (self._paused and not self._step_ms):
             return
         needed = [*(topic.name for topic in names.SENSOR_TOPICS), names.SIM_TICK.name]
         if any(self._outputs[name].get_subscription_count() == 0 for name in needed):
             return
-        self._steps = max(0, self._steps - 1)
+        self._step_ms = max(0, self._step_ms - self._period_ms)
         self._advance(self._period_ms)
         self._unanswered = self._stamp
         self._repeat_at = time.monotonic() + REPEAT
@@ -275,7 +277,7 @@ class MujocoSimNode(ManagedNode):
             self._diagnostics.publish()
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._paused, self._steps = bool(request.data), 0
+        self._paused, self._step_ms = bool(request.data), 0
         response.success, response.message = True, "paused" if self._paused else "running"
         if self._lockstep and self._active:
             self._advance_if_allowed()
@@ -285,7 +287,7 @@ class MujocoSimNode(ManagedNode):
         if not self._paused:
             response.success, response.message = False, "not paused; call sim/pause with data true first"
             return response
-        self._steps += 1
+        self._step_ms += self._period_ms
         response.success, response.message = True, "one control period"
         if self._lockstep and self._active:
             self._advance_if_allowed()

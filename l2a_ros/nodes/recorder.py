@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from l2a_ros.errors import UserError
-from l2a_ros.experience.bag_writer import BagWriter, OfferedQos
+from l2a_ros.experience.bag_writer import BagWriter, OfferedQos, message_type
 from l2a_ros.nodes.interfaces import RECORDED, Topic
 from l2a_ros.nodes.messages import SECOND
 from l2a_ros.nodes.parameters import Parameter, declare
@@ -25,6 +25,8 @@ NAME = "recorder"
 DEPTH = 200
 #: After a signal the messages that have already arrived are still written, for at most so long, seconds.
 DRAIN = 0.5
+#: A recorder that is killed loses at most so much, seconds.
+FLUSH = 1.0
 
 SCHEMA = (
     Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
@@ -37,6 +39,8 @@ SCHEMA = (
 class Recorder(Node):
     """Raw subscriptions, each writing to the bag."""
 
+    _bag: BagWriter | None = None
+
     def __init__(self) -> None:
         super().__init__(NAME)
         values = declare(self, SCHEMA)
@@ -44,45 +48,54 @@ class Recorder(Node):
             raise UserError("parameter out must name the folder of the recording")
         self._lockstep: bool = values["lockstep"]
         topics = [*RECORDED, *map(parse_topic, values["topics"])]
-        self._bag = BagWriter(Path(values["out"]))
-        try:
-            for topic in topics:
-                self._record(topic)
-        except UserError:
-            self._bag.close()
-            raise
-        print(f"{NAME}: recording {len(topics)} topics to {self._bag.path}", flush=True)
+        self._bag = bag = BagWriter(Path(values["out"]))
+        self._flush_at = time.monotonic() + FLUSH
+        for topic in topics:
+            self._record(topic, bag)
+        print(f"{NAME}: recording {len(topics)} topics to {bag.path}", flush=True)
 
-    def _record(self, topic: Topic) -> None:
+    def _record(self, topic: Topic, bag: BagWriter) -> None:
         offered = topic.profile(self._lockstep)
         reliable = offered.reliability == ReliabilityPolicy.RELIABLE
         latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
         name = self.resolve_topic_name(topic.name)
-        self._bag.add_topic(name, type_name(topic.type), OfferedQos(reliable, latched, offered.depth))
+        bag.add_topic(name, type_name(topic.type), OfferedQos(reliable, latched, offered.depth))
         profile = QoSProfile(reliability=offered.reliability, durability=offered.durability,
                              history=HistoryPolicy.KEEP_LAST, depth=max(DEPTH, offered.depth))
-        self.create_subscription(topic.type, name, self._writer(name, has_header(topic.type)), profile, raw=True)
+        self.create_subscription(topic.type, name, self._writer(bag, name, has_header(topic.type)), profile, raw=True)
 
-    def _writer(self, name: str, headed: bool) -> Callable[[bytes], None]:
+    def _writer(self, bag: BagWriter, name: str, headed: bool) -> Callable[[bytes], None]:
         # In lock-step the moment of receiving depends on the machine; the message's own stamp does not.
         stamped = headed and self._lockstep
         clock = self.get_clock()
 
         def write(data: bytes) -> None:
             log_time = leading_stamp(data) if stamped else 0
-            self._bag.write(name, log_time or clock.now().nanoseconds, data)
+            bag.write(name, log_time or clock.now().nanoseconds, data)
 
         return write
 
+    def next_deadline(self) -> float | None:
+        """Return when the bag is due to be flushed, monotonic seconds."""
+        return self._flush_at
+
+    def on_deadline(self) -> None:
+        """Flush the bag."""
+        if self._bag is not None:
+            self._bag.flush()
+        self._flush_at = time.monotonic() + FLUSH
+
     def destroy_node(self) -> None:
         """Write what has arrived and finish the bag."""
-        executor, end = self.executor, time.monotonic() + DRAIN
-        before = -1
-        while executor is not None and self._bag.count != before and time.monotonic() < end:
-            before = self._bag.count
-            executor.spin_once(timeout_sec=0.02)
-        self._bag.close()
-        print(f"{NAME}: {self._bag.count} messages in {self._bag.path}", flush=True)
+        bag, self._bag = self._bag, None
+        if bag is not None:
+            executor, end = self.executor, time.monotonic() + DRAIN
+            before = -1
+            while executor is not None and bag.count != before and time.monotonic() < end:
+                before = bag.count
+                executor.spin_once(timeout_sec=0.02)
+            bag.close()
+            print(f"{NAME}: {bag.count} messages in {bag.path}", flush=True)
         super().destroy_node()
 
 
@@ -100,6 +113,7 @@ def parse_topic(text: str) -> Topic:
         message = getattr(importlib.import_module(f"{parts[0]}.msg"), parts[2])
     except (ImportError, AttributeError):
         raise UserError(f"parameter topics: the message type {kind} is not installed") from None
+    message_type(kind)
     return Topic(name, message, QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST,
                                            depth=DEPTH))
 

@@ -32,6 +32,10 @@ SCHEMA = (
 )
 
 
+#: How far a sample's stamp may be ahead of this machine's clock, s. One from further on would outlive all that follow.
+LARGEST_LEAD = 0.1
+
+
 class StateEstimatorNode(Node):
     """Shell of :class:`StateAssembler`."""
 
@@ -111,6 +115,8 @@ class StateEstimatorNode(Node):
         self._received[topic.name] += 1
         try:
             sample = sensor_sample(topic, message)
+            if not self._simulated and sample.stamp - self.get_clock().now().nanoseconds > LARGEST_LEAD * SECOND:
+                raise UserError(f"{topic.name} has a stamp from the future; synchronise the clocks of the machines")
         except UserError as error:
             self._bad_messages += 1
             self.get_logger().error(str(error), throttle_duration_sec=5.0)
@@ -164,7 +170,7 @@ class StateEstimatorNode(Node):
         values: dict[str, object] = {f"age of {name} (s)": age for name, age in self._assembler.ages(stamp).items()}
         values |= {f"rejected {name}": count for name, count in self._assembler.rejected.items()}
         values |= {f"period {name} (s)": value for name, value in self._periods.summary().items()}
-        values |= {"overruns": self._deadlines.overruns, "messages of wrong layout": self._bad_messages}
+        values |= {"overruns": self._deadlines.overruns, "messages refused": self._bad_messages}
         level = OK if self._last_status == "ok" else (WARN if self._last is None else ERROR)
         return [Health("state", level, self._last_status, values)]
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -19,6 +20,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
+from l2a_ros.errors import UserError
 from l2a_ros.nodes import interfaces
 from l2a_ros.nodes.interfaces import Topic
 from l2a_ros.nodes.messages import (
@@ -37,15 +39,14 @@ from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.report import check_folder, report_table
+from l2a_ros.trials.script import POLL, Abandoned, Script, until
 from l2a_ros.trials.session import Session
 
 NAME = "trial"
 #: Steps of the world in lock-step before the path is laid: the robot drops onto its feet.
 SETTLING_STEPS = 5
 DEPTH = 200
-POLL, GRAPH_POLL, CALL_TIMEOUT, STOP_TIMEOUT = 0.01, 0.1, 5.0, 1.0
-#: Metrics of one state.
-METRICS = ("lateral_error_m", "progress_m", "cost", "elapsed_s")
+GRAPH_POLL, CALL_TIMEOUT, STOP_TIMEOUT = 0.1, 5.0, 1.0
 
 SCHEMA = (
     Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
@@ -79,29 +80,24 @@ CONNECTIONS: tuple[tuple[Topic, bool, str], ...] = (
 )
 
 
-class _Abandoned(Exception):
-    """The trial cannot start or go on; the text is one line for the user."""
-
-
 class Trial(Node):
     """The trial as a script of waits (:meth:`_script`); callbacks only note what was heard."""
 
+    _written = True  # until it is built: a node that was refused has nothing to write
+
     def __init__(self) -> None:
         super().__init__(NAME)
-        values = declare(self, SCHEMA)
+        self._values = values = declare(self, SCHEMA)
         self.exit_code: int | None = None
         self._lockstep: bool = values["lockstep"]
         self._sim_time = bool(self.get_parameter("use_sim_time").value)
-        self._values = values
-        self._session = Session(load_path(values["path"]), TrialSettings.from_values(values))
-        self._out = Path(values["out"] or f"runs/{time.strftime('%Y%m%d-%H%M%S')}_{Path(values['path']).stem}"
-                                          f"_{values['method']}")
-        check_folder(self._out)
         self._start_requested, self._stop_requested = bool(values["autostart"]), False
-        self._armed = self._written = False
+        self._armed = False
         self._poll_at = time.monotonic()
-        self._steps = self._script()
-
+        self._course = self._script()
+        self._session = Session(load_path(values["path"]), TrialSettings.from_values(values))
+        new = f"runs/{time.strftime('%Y%m%d-%H%M%S')}_{Path(values['path']).stem}_{values['method']}"
+        self._out = check_folder(Path(values["out"] or new))
         self._listen(interfaces.ROBOT_STATE, self._on_state)
         self._listen(interfaces.MOTOR_COMMANDS, self._on_command)
         self._listen(interfaces.DIAGNOSTICS, self._on_diagnostics)
@@ -113,12 +109,15 @@ class Trial(Node):
         self._disarm = self.create_client(Trigger, interfaces.DISARM)
         self._step = self.create_client(Trigger, interfaces.SIM_STEP) if self._lockstep else None
         self._pause = self.create_client(SetBool, interfaces.SIM_PAUSE) if self._lockstep else None
+        self._handshakes = [self.create_client(GetParameters, f"{node}/get_parameters")
+                            for node in values["expected_nodes"]]
         self.create_service(Trigger, interfaces.TRIAL_START, self._on_start)
         self.create_service(Trigger, interfaces.TRIAL_STOP, self._on_stop)
+        self._written = False
 
     def _listen(self, topic: Topic, callback: Callable[[Any], None]) -> None:
         offered = topic.profile(self._lockstep)
-        # The publishers' depths are meant for control, where only the newest counts; an observer wants every message.
+        # The topics' own depths are meant for control, where only the newest counts; a report wants every message.
         deep = QoSProfile(reliability=offered.reliability, durability=offered.durability,
                           history=HistoryPolicy.KEEP_LAST, depth=max(DEPTH, offered.depth))
         self.create_subscription(topic.type, topic.name, callback, deep)
@@ -126,15 +125,13 @@ class Trial(Node):
     def _offer(self, topic: Topic) -> Any:
         return self.create_publisher(topic.type, topic.name, topic.profile(self._lockstep))
 
-    # What is heard.
-
     def _on_state(self, message: JointState) -> None:
         stamp = to_nanoseconds(message.header.stamp)
         row = self._session.state_heard(stamp, layout_vector(STATE, message, "robot_state"), time.monotonic(),
                                         self._loop_moment())
         if row is not None:
-            values = (row.lateral_error, row.progress, row.cost, row.elapsed)
-            self._metrics_publisher.publish(named_vector(METRICS, values, stamp))
+            metrics = row.metrics()
+            self._metrics_publisher.publish(named_vector(list(metrics), list(metrics.values()), stamp))
 
     def _on_command(self, message: JointState) -> None:
         self._session.command_heard(to_nanoseconds(message.header.stamp), commanded_rates(message), self._loop_moment())
@@ -157,40 +154,38 @@ class Trial(Node):
         response.message = "stopping; the report is written"
         return response
 
-    # The script: each yielded number is the time in seconds until it wants to look again.
-
     def next_deadline(self) -> float | None:
         """Return when the script goes on, monotonic seconds."""
         return self._poll_at
 
     def on_deadline(self) -> None:
         """Let the script go on."""
-        self._poll_at = time.monotonic() + next(self._steps, POLL)
+        self._poll_at = time.monotonic() + next(self._course, POLL)
 
-    def _script(self) -> Iterator[float]:
+    def _script(self) -> Script:
         failed = ""
-        ended = "stopped by request"
         try:
             while not (self._start_requested or self._stop_requested):
                 yield GRAPH_POLL
             if not self._stop_requested:
                 yield from self._get_ready()
                 yield from self._drive()
-                log = self._session.log
-                if log is not None and log.finished:
-                    ended = "end of path" if log.completed else "time is up"
-        except _Abandoned as reason:
-            failed = ended = str(reason)
+        except Abandoned as reason:
+            failed = "" if self._stop_requested else str(reason)
         yield from self._stand()
-        self._write(ended)
+        self._write(failed or self._session.outcome or "stopped by request")
         if failed:
             raise NodeStopped(f"error: {failed}")
         self.exit_code = 0
 
-    def _get_ready(self) -> Iterator[float]:
+    def _get_ready(self) -> Script:
         wait = self._values["wait_timeout"]
         yield from self._until(lambda: not self._missing(), wait, lambda: f"{self._missing()} (waited {wait:g} s)",
                                GRAPH_POLL)
+        # An answer proves that the other node knows of this node's subscriptions, which were announced before: knowing
+        # of the other's publishers is not enough to hear their first message.
+        for client in self._handshakes:
+            yield from self._call(client, GetParameters.Request())
         session = self._session
         if self._step is not None:
             for _ in range(SETTLING_STEPS):
@@ -198,29 +193,26 @@ class Trial(Node):
         path = session.lay_path()
         self._path_publisher.publish(path_message(path.points, session.state_stamp))
         if self._lockstep and not self._path_publisher.wait_for_all_acked(Duration(seconds=CALL_TIMEOUT)):
-            raise _Abandoned("reference_path was not received by everyone who listens; is mpc stuck?")
+            raise Abandoned("reference_path was not received by everyone who listens; is mpc stuck?")
         self._armed = True
         yield from self._call(self._arm, Trigger.Request())
         session.begin(time.monotonic())
         if self._pause is not None:
             yield from self._call(self._pause, SetBool.Request(data=False))
 
-    def _settle(self, step: Client, before: int) -> Iterator[float]:
+    def _settle(self, step: Client, before: int) -> Script:
         yield from self._call(step, Trigger.Request())
         yield from self._until(lambda: self._session.state_stamp > before, self._values["wait_timeout"],
                                lambda: "no robot_state came for a step of the world; is state_estimator alive?")
 
-    def _drive(self) -> Iterator[float]:
+    def _drive(self) -> Script:
         session, log = self._session, self._session.log
         assert log is not None
         progress = Progress(sys.stdout, log.path.length)
         patience = self._values["wait_timeout" if self._lockstep else "state_timeout"]
         try:
             while not (log.finished or self._stop_requested):
-                if session.safety_stops > 0:
-                    raise _Abandoned(f"the robot was stopped: {session.stop_reason}")
-                if time.monotonic() - session.state_heard_at > patience:
-                    raise _Abandoned(f"no robot_state for {patience:g} s; is state_estimator or the robot gone?")
+                session.check(time.monotonic(), patience)
                 if log.last is not None:
                     period = math.nan if self._lockstep else session.times.last_period
                     progress.show(log.last, period, time.monotonic())
@@ -234,39 +226,32 @@ class Trial(Node):
         finally:
             progress.end()
 
-    def _stand(self) -> Iterator[float]:
+    def _stand(self) -> Script:
         """Stop the robot: no path, motors off, in lock-step the world too. Never fails, never takes long."""
         if not self._armed:
             return
         self._path_publisher.publish(path_message(np.empty((0, 2)), max(self._session.state_stamp, 0)))
-        requests: list[tuple[Client, Any]] = [(self._disarm, Trigger.Request())]
-        requests += [(self._pause, SetBool.Request(data=True))] if self._pause is not None else []
-        futures = [client.call_async(request) for client, request in requests]
-        until = time.monotonic() + STOP_TIMEOUT
-        while not all(future.done() for future in futures) and time.monotonic() < until:
+        futures = [self._disarm.call_async(Trigger.Request())]
+        futures += [self._pause.call_async(SetBool.Request(data=True))] if self._pause is not None else []
+        end = time.monotonic() + STOP_TIMEOUT
+        while not all(future.done() for future in futures) and time.monotonic() < end:
             yield POLL
         self._armed = False
         if not futures[0].done():
             print(f"{NAME}: warning: {interfaces.DISARM} did not answer", file=sys.stderr, flush=True)
 
-    def _until(self, met: Callable[[], bool], seconds: float, what: Callable[[], str],
-               poll: float = POLL) -> Iterator[float]:
-        end = time.monotonic() + seconds
-        while not met():
-            if time.monotonic() > end:
-                raise _Abandoned(what())
-            if self._stop_requested:
-                raise _Abandoned("stopped by request before the start")
-            yield poll
+    def _until(self, met: Callable[[], bool], seconds: float, what: Callable[[], str], poll: float = POLL) -> Script:
+        """Wait before the start: a request to stop ends the wait."""
+        yield from until(lambda: met() or self._stop_requested, time.monotonic, seconds, what, poll)
+        if self._stop_requested:
+            raise Abandoned("stopped by request before the start")
 
-    def _call(self, client: Client, request: Any) -> Iterator[float]:
+    def _call(self, client: Client, request: Any) -> Script:
         future = client.call_async(request)
         yield from self._until(future.done, CALL_TIMEOUT, lambda: f"service {client.srv_name} did not answer")
-        response = future.result()
-        if response is None or not response.success:
-            raise _Abandoned(f"{client.srv_name} was refused: {response.message if response else 'no answer'}")
-
-    # Small things.
+        response: Any = future.result()
+        if not getattr(response, "success", True):
+            raise Abandoned(f"{client.srv_name} was refused: {response.message}")
 
     def _loop_moment(self) -> float:
         """Return seconds on the clock that the loop runs on: simulated time where time is simulated."""
@@ -279,16 +264,12 @@ class Trial(Node):
             look = self.get_publishers_info_by_topic if publishes else self.get_subscriptions_info_by_topic
             if node in self._values["expected_nodes"] and all(each.node_name != node for each in look(name)):
                 return f"node {node} does not {'publish' if publishes else 'subscribe to'} {name}"
-        clients = (self._arm, self._disarm, self._step, self._pause)
-        for client in clients:
+        for client in (self._arm, self._disarm, self._step, self._pause, *self._handshakes):
             if client is not None and not client.service_is_ready():
                 return f"service {client.srv_name} is not there"
-        if not self._lockstep:
-            if time.monotonic() - self._session.state_heard_at > max(0.5, 3 * self._values["control_period"]):
-                return f"no fresh message on {self.resolve_topic_name(interfaces.ROBOT_STATE.name)}"
-            if self._session.command_stamp < 0:
-                return f"no message on {self.resolve_topic_name(interfaces.MOTOR_COMMANDS.name)}: is mpc active?"
-        return ""
+        # In lock-step nothing moves before the trial lets the world make a step.
+        silent = [] if self._lockstep else self._session.silent(time.monotonic())
+        return f"no fresh message on {', '.join(map(self.resolve_topic_name, silent))}" if silent else ""
 
     def _write(self, ended: str) -> None:
         written = self._session.write(self._out, ended)
@@ -298,11 +279,14 @@ class Trial(Node):
 
     def destroy_node(self) -> None:
         """Leave the robot standing and what was heard on disk, also after a signal."""
-        if self.exit_code is None and not self._written:
+        if not self._written:
             stand = self._stand()
             while next(stand, None) is not None and self.executor is not None:
                 self.executor.spin_once(timeout_sec=POLL)
-            self._write("interrupted")
+            try:
+                self._write("interrupted")
+            except UserError as error:
+                print(f"{NAME}: error: {error}", file=sys.stderr, flush=True)
         super().destroy_node()
 
 

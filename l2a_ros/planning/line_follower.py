@@ -93,6 +93,8 @@ class LineFollower:
         if model is not None and model.checkpoint_id != self._engine.checkpoint.id:
             return self.stand(f"the adapted model belongs to checkpoint {model.checkpoint_id}, "
                               f"not {self._engine.checkpoint.id}")
+        if model is not None and not self._engine.fits(model.change):
+            return self.stand("the adapted model does not fit the checkpoint")
         position, yaw = planar_pose_of(state)
         if self._projection is None:
             self._projection = cost.start(position[np.newaxis])

@@ -31,12 +31,16 @@ class RandomShootingSettings:
     Args:
         candidates: action sequences per plan (n).
         horizon: steps per sequence (h).
+        longest_hold: a candidate holds each of its draws for the same number of steps, itself drawn from 1 to this. 1 is
+            the published way (a new draw every step); longer holds reach sharp turns with fewer candidates, since
+            independent draws average out.
         limits: admissible crank rates; actions are drawn uniformly within them.
         seed: of the draws; with the tick's number it fixes them.
     """
 
     candidates: int = 500
     horizon: int = 5
+    longest_hold: int = 5
     limits: LegRateLimits = LegRateLimits()
     seed: int = 0
 
@@ -84,6 +88,10 @@ class RandomShooting:
         rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, tick]))
         shape = (settings.candidates, settings.horizon, 2)
         drawn: np.ndarray = rng.uniform(limits.minimum, limits.maximum, shape)
+        if settings.longest_hold > 1:
+            hold = rng.integers(1, settings.longest_hold + 1, (settings.candidates, 1))
+            source = np.arange(settings.horizon) // hold * hold
+            drawn = np.take_along_axis(drawn, source[:, :, np.newaxis], axis=1)
         if self._previous is not None:
             elapsed = tick - self._previous_tick
             if 0 < elapsed < settings.horizon:

@@ -27,6 +27,11 @@ class RolloutEngine:
         self._folded: Weights = []
         self.set_change(())
 
+    def fits(self, change: Sequence[Factors]) -> bool:
+        """Tell whether a change is one of this network's: as many layers, of the same sizes (empty: none)."""
+        shapes = [(factors.backward.shape[-1], factors.forward.shape[-1]) for factors in change]
+        return not shapes or shapes == [tuple(layer.weight.shape) for layer in self.checkpoint.weights]
+
     @torch.no_grad()
     def set_change(self, change: Sequence[Factors]) -> None:
         """Use the trained weights with this change (empty: none)."""

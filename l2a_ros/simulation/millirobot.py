@@ -71,7 +71,8 @@ def build_model(terrain: Terrain) -> mujoco.MjModel:
             joint.armature = CRANK_ARMATURE
             joint.damping[0] = CRANK_DAMPING
     site = spec.body("imu_link").add_site(name="imu")
-    for kind, name in ((mujoco.mjtSensor.mjSENS_GYRO, "gyro"), (mujoco.mjtSensor.mjSENS_ACCELEROMETER, "accelerometer")):
+    for kind, name in ((mujoco.mjtSensor.mjSENS_GYRO, "gyro"),
+                       (mujoco.mjtSensor.mjSENS_ACCELEROMETER, "accelerometer")):
         spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site.name)
 
     half = terrain.slope / 2.0
@@ -109,6 +110,7 @@ class Millirobot:
         self._all_cranks = {side: [int(self.model.joint(i).qposadr[0]) for i in range(self.model.njnt)
                                    if f"{side}_leg" in self.model.joint(i).name] for side in SIDES}
         self._healthy_contype = self.model.geom_contype.copy()
+        self._healthy_conaffinity = self.model.geom_conaffinity.copy()
         self._healthy_rgba = self.model.geom_rgba.copy()
         self.motors = [Motor(), Motor()]
         self.reset()
@@ -117,6 +119,7 @@ class Millirobot:
         """Put the robot back to its start, healthy, with a crank phase drawn from the seed."""
         mujoco.mj_resetData(self.model, self.data)
         self.model.geom_contype[:] = self._healthy_contype
+        self.model.geom_conaffinity[:] = self._healthy_conaffinity
         self.model.geom_rgba[:] = self._healthy_rgba
         rng = np.random.default_rng(self._seed)
         self.data.qpos[:3] = [0.0, 0.0, 0.024]
@@ -139,34 +142,40 @@ class Millirobot:
     @property
     def crank_angles(self) -> np.ndarray:
         """Angles of the two drives, shape ``(2,)``, rad, unwrapped."""
-        return self.data.qpos[self._crank_angle]
+        angles: np.ndarray = self.data.qpos[self._crank_angle]
+        return angles
 
     @property
     def crank_rates(self) -> np.ndarray:
         """Rates of the two drives, shape ``(2,)``, rad/s."""
-        return self.data.qvel[self._crank_rate]
+        rates: np.ndarray = self.data.qvel[self._crank_rate]
+        return rates
 
     @property
     def position(self) -> np.ndarray:
         """Position of ``base_link`` in ``map``, shape ``(3,)``, m."""
-        return self.data.qpos[:3].copy()
+        position: np.ndarray = self.data.qpos[:3].copy()
+        return position
 
     @property
     def quaternion(self) -> np.ndarray:
         """Attitude of ``base_link`` in ``map``, shape ``(4,)``, x y z w."""
-        return self.data.qpos[[4, 5, 6, 3]]
+        quaternion: np.ndarray = self.data.qpos[[4, 5, 6, 3]]
+        return quaternion
 
     @property
     def angular_velocity(self) -> np.ndarray:
         """What an ideal gyroscope reads, shape ``(3,)``, rad/s in ``imu_link``."""
-        return self.data.sensordata[0:3].copy()
+        rates: np.ndarray = self.data.sensordata[0:3].copy()
+        return rates
 
     @property
     def specific_force(self) -> np.ndarray:
         """What an ideal accelerometer reads, shape ``(3,)``, m/s^2 in ``imu_link`` (+g on z at rest)."""
-        return self.data.sensordata[3:6].copy()
+        force: np.ndarray = self.data.sensordata[3:6].copy()
+        return force
 
-    def step(self, command: Sequence[float]) -> None:
+    def step(self, command: Sequence[float] | np.ndarray) -> None:
         """Advance one millisecond with commanded crank rates (left, right) in rad/s."""
         if self._pending:
             self._strike_due_faults()

@@ -64,7 +64,7 @@ def load_terrain(name: str) -> Terrain:
         path = share_file("urdf", "terrains", f"{name}.yaml")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"terrain file {path} cannot be read: {str(error).splitlines()[0]}") from None
     wanted = {field.name for field in fields(Terrain)} - {"name"}
     if not isinstance(data, dict) or set(data) != wanted:

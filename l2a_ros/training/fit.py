@@ -257,7 +257,8 @@ class Trainer:
             history = [EpochReport(**report) for report in json.loads(metadata["history"])]
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             raise UserError(f"the saved progress {path} is damaged; {advice}") from None
-        if settings != json.loads(json.dumps(asdict(self.settings))) or metadata["transitions"] != str(self.transitions):
+        same_settings = settings == json.loads(json.dumps(asdict(self.settings)))
+        if not same_settings or metadata["transitions"] != str(self.transitions):
             raise UserError(f"the saved progress {path} belongs to other settings or data; {advice}")
         self.history = history
         self._best = min((report.after for report in history), default=math.inf)

@@ -15,7 +15,7 @@ from l2a_ros.errors import UserError
 
 #: Two neighbouring way-points closer than this (metres) count as repeated: their direction would be noise.
 SHORTEST_SEGMENT = 1e-6
-#: Beyond the outer side of a corner both segments are equally far: rounding must not decide there, square metres.
+#: Distances closer to each other than this count as equal, so that rounding does not decide, square metres.
 TIE = 1e-9
 
 
@@ -31,7 +31,7 @@ class Projection:
         fraction: position along the segment, 0 at its start and 1 at its end; not clamped, so that progress goes on
             counting before the start and after the end.
         heading: direction of the segment, rad.
-        arc_length: distance from the start of the path along it, metres, clamped to ``[0, length]``.
+        arc_length: distance along the path from its start to the segment's closest point, metres, in ``[0, length]``.
     """
 
     segment: np.ndarray
@@ -82,9 +82,11 @@ class LinePath:
     def project(self, positions: np.ndarray, segment: np.ndarray) -> Projection:
         """Project positions, given the segment each of them was on.
 
-        A position moves on to the next segment when it is strictly closer to it than to the current one (distances to
-        the finite segments); at most one switch per call, never backwards: the rule of the published robot's code
-        (paper.md 4.8). The segment index is the memory that keeps a path right which crosses itself.
+        A position moves on to the next segment when it is closer to it than to the current one (distances to the finite
+        segments); at most one switch per call, never backwards: the rule of the published robot's code. On the outer
+        side of a corner the corner itself is the closest point of both segments; past the end of the current one that
+        tie goes to the next, else a robot that does not cut the corner would be sent straight on for ever. The segment
+        index is the memory that keeps a path right which crosses itself.
 
         Args:
             positions: shape ``(n, 2)``, metres.
@@ -97,19 +99,20 @@ class LinePath:
         along, across, distance_squared = self._measure(x, y, segment)
         following = np.minimum(segment + 1, self.segments - 1)
         next_along, next_across, next_squared = self._measure(x, y, following)
-        switch = next_squared < distance_squared - TIE
+        past_corner = along >= self.segment_lengths.take(segment)
+        switch = next_squared < np.where(past_corner, distance_squared + TIE, distance_squared - TIE)
         if switch.any():
             segment = np.where(switch, following, segment)
             along = np.where(switch, next_along, along)
             across = np.where(switch, next_across, across)
             distance_squared = np.where(switch, next_squared, distance_squared)
-        arc_length = self._arc_at_start.take(segment) + along
+        length = self.segment_lengths.take(segment)
         return Projection(
             segment=segment,
             lateral_error=np.copysign(np.sqrt(distance_squared), across),
-            fraction=along / self.segment_lengths.take(segment),
+            fraction=along / length,
             heading=self._headings.take(segment),
-            arc_length=np.minimum(np.maximum(arc_length, 0.0), self.length),
+            arc_length=self._arc_at_start.take(segment) + np.minimum(np.maximum(along, 0.0), length),
         )
 
     def start(self, position: np.ndarray, segment: int = 0) -> Projection:

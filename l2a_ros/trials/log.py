@@ -108,6 +108,11 @@ class Row:
         """Measured leg rates, shape ``(2,)``, rad/s."""
         return self.state[_LEG_RATES]
 
+    def metrics(self) -> dict[str, float]:
+        """Return the row's numbers by the names they are published under."""
+        return {"lateral_error_m": self.lateral_error, "progress_m": self.progress, "cost": self.cost,
+                "elapsed_s": self.elapsed}
+
 
 class TrialLog:
     """Collects the rows of a trial and knows when it is over.

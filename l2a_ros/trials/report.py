@@ -114,8 +114,8 @@ def write_file(path: Path, content: bytes) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from None
 
 
-def check_folder(folder: Path) -> None:
-    """Make the folder of a trial and refuse it at once if it cannot be written.
+def check_folder(folder: Path) -> Path:
+    """Make the folder of a trial, refuse it at once if it cannot be written, and return it.
 
     Raises:
         UserError: if it cannot.
@@ -123,6 +123,7 @@ def check_folder(folder: Path) -> None:
     probe = folder / f".writable.{os.getpid()}"
     write_file(probe, b"")
     probe.unlink()
+    return folder
 
 
 def progress_line(row: Row, path_length: float, period: float) -> str:

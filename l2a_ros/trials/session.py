@@ -14,8 +14,11 @@ from l2a_ros.trials.line_path import LinePath
 from l2a_ros.trials.log import LoopTimes, Row, TrialLog, TrialSettings, planar_pose
 from l2a_ros.trials.paths import anchor
 from l2a_ros.trials.report import build_report, write_trial
+from l2a_ros.trials.script import Abandoned
 
 STOPPED = "stopped"
+#: Before the start a state must be younger than this, or than three periods, seconds.
+FRESH = 0.5
 
 
 class Session:
@@ -119,9 +122,32 @@ class Session:
         return 0 if self._stops_before is None else max(0, self._stops() - self._stops_before)
 
     @property
-    def stop_reason(self) -> str:
-        """What the motor gate said last."""
-        return self._gate.get("message") or "motor gate"
+    def outcome(self) -> str:
+        """How the trial ended by itself; empty if it did not."""
+        if self.log is None or not self.log.finished:
+            return ""
+        return "end of path" if self.log.completed else "time is up"
+
+    def silent(self, moment: float) -> list[str]:
+        """Name the topics that were not heard, or not lately, at a moment of the clock of ``state_heard``."""
+        age = moment - self.state_heard_at
+        missing = ["robot_state"] if age > max(FRESH, 3 * self.settings.control_period) else []
+        return missing + (["motor_commands"] if self.command_stamp < 0 else [])
+
+    def check(self, moment: float, patience: float) -> None:
+        """Check that the trial can go on.
+
+        Args:
+            moment: now, s, on the clock of ``state_heard``.
+            patience: longest time without a state, s.
+
+        Raises:
+            Abandoned: if the robot was stopped or its state stays away.
+        """
+        if self.safety_stops > 0:
+            raise Abandoned(f"the robot was stopped: {self._gate.get('message') or 'motor gate'}")
+        if moment - self.state_heard_at > patience:
+            raise Abandoned(f"no robot_state for {patience:g} s; is state_estimator or the robot gone?")
 
     def write(self, folder: Path, ended: str) -> tuple[dict[str, Any], list[Path]] | None:
         """Write the files of the trial; return the report and their paths, or None if there is no row.

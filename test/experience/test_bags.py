@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from mcap_ros2.reader import read_ros2_messages
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -81,18 +82,20 @@ def test_round_trip_through_our_reader(tmp_path: Path) -> None:
 
 def test_reference_readers_agree(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag")
-    with AnyReader([bag]) as reader:
-        kinds = {each.topic: each for each in reader.connections}
+    with AnyReader([bag]) as bags:
+        kinds = {each.topic: each for each in bags.connections}
         assert {name: each.msgtype for name, each in kinds.items()} == {
             "/joint_states": JOINT_STATE, "/estop": BOOL, "/adapted_model": BYTES}
         assert kinds["/joint_states"].msgcount == 50
         offered = kinds["/joint_states"].ext.offered_qos_profiles[0]
         assert (offered.reliability, offered.depth) == (QosReliability.BEST_EFFORT, 5)
         assert kinds["/estop"].ext.offered_qos_profiles[0].durability == QosDurability.TRANSIENT_LOCAL
-        assert sum(1 for _ in reader.messages()) == 51
-    decoded = list(read_ros2_messages(str(bag / "bag.mcap"), topics=["/joint_states"]))
-    assert [each.ros_msg.position[0] for each in decoded] == list(range(50))
-    assert decoded[3].log_time_ns == 3 * SECOND
+        assert sum(1 for _ in bags.messages()) == 51
+    with (bag / "bag.mcap").open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        decoded = list(reader.iter_decoded_messages(topics=["/joint_states"]))
+    assert [message.position[0] for *_, message in decoded] == list(range(50))
+    assert decoded[3][2].log_time == 3 * SECOND
     metadata = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert (metadata["version"], metadata["storage_identifier"], metadata["message_count"]) == (9, "mcap", 51)
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import math
 import os
@@ -37,16 +36,6 @@ from l2a_ros.trials.line_path import LinePath
 
 ROOT = Path(__file__).resolve().parents[2]
 PERIOD = 0.1
-_domains = itertools.count(os.getpid() % 20)
-
-
-@pytest.fixture
-def domain(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Keep this test's DDS traffic apart from everything else on the machine."""
-    number = 41 + next(_domains) % 20
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    return number
 
 
 class StandIn:
@@ -186,12 +175,12 @@ class StandIn:
 
 
 @pytest.fixture
-def stand_in(domain: int) -> Iterator[Any]:
+def stand_in(ros_isolation: int) -> Iterator[Any]:
     """Return a maker of stand-ins that are closed at the end of the test."""
     made: list[StandIn] = []
 
     def make(**options: Any) -> StandIn:
-        made.append(StandIn(domain, **options))
+        made.append(StandIn(ros_isolation, **options))
         return made[-1]
 
     yield make
@@ -276,7 +265,6 @@ def test_trial_in_real_time_ends_when_the_time_is_up(stand_in: Any, tmp_path: Pa
     assert set(world.trial_metrics[-1]) == {"lateral_error_m", "progress_m", "cost", "elapsed_s"}
 
 
-@pytest.mark.usefixtures("domain")
 def test_missing_node_is_named(tmp_path: Path) -> None:
     code, _, errors = finish(start_trial(tmp_path, False, wait_timeout=0.5))
     assert code == 1
@@ -362,7 +350,6 @@ def test_start_and_stop_services(stand_in: Any, tmp_path: Path) -> None:
     ("duration", "-1.0", "parameter duration is out of range"),
     ("duration", "soon", "parameter duration must be of type float"),
 ])
-@pytest.mark.usefixtures("domain")
 def test_bad_parameter_is_one_line(tmp_path: Path, name: str, value: str, message: str) -> None:
     code, _, errors = finish(start_trial(tmp_path, False, **{name: value}))
     assert code == 2
@@ -371,7 +358,6 @@ def test_bad_parameter_is_one_line(tmp_path: Path, name: str, value: str, messag
     assert message in errors
 
 
-@pytest.mark.usefixtures("domain")
 def test_folder_that_cannot_be_written_is_refused_before_anything_moves(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, errors = finish(start_trial(tmp_path / "file" / "out", False))

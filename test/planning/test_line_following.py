@@ -32,9 +32,10 @@ def slow_cost(points: list[Point], start: Point, states: list[tuple[float, float
 
     def switched(p: Point, segment: int) -> int:
         if segment + 2 < len(points):
-            now, _ = to_segment(p, points[segment], points[segment + 1])
+            now, fraction = to_segment(p, points[segment], points[segment + 1])
             following, _ = to_segment(p, points[segment + 1], points[segment + 2])
-            if following**2 < now**2 - 1e-9:
+            # Beyond the corner a tie goes to the next segment.
+            if following**2 < now**2 + (1e-9 if fraction >= 1.0 else -1e-9):
                 return segment + 1
         return segment
 

@@ -123,20 +123,22 @@ def test_progress_goes_on_beyond_the_ends_but_arc_length_does_not() -> None:
 
 def test_going_straight_on_at_a_corner_is_seen_as_an_error() -> None:
     path = LinePath(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
-    seen = path.project(np.array([[1.4, -1e-9]]), np.array([0]))
-    assert abs(seen.lateral_error[0]) == pytest.approx(0.4)
+    seen = path.project(np.array([[1.4, -0.3]]), np.array([0]))
+    assert abs(seen.lateral_error[0]) == pytest.approx(0.5)
+    assert seen.segment[0] == 1, "and the way to go is that of the next segment"
+    assert seen.arc_length[0] == 1.0
 
 
-def test_rounding_does_not_decide_on_the_outer_side_of_a_corner() -> None:
+def test_outer_side_of_a_corner_belongs_to_the_next_segment_whatever_the_rounding() -> None:
     shape = np.array([[0.0, 0.0], [1.0, 0.0], [1.3, 0.9]])
     outside = np.array([[1.1, -0.1], [1.05, -0.3], [1.2, -0.07], [1.3, -0.2]])
     for turn in np.linspace(-3.0, 3.0, 50):
         path = LinePath(anchor(shape, np.array([0.7, -20.3]), float(turn)))
         seen = path.project(anchor(outside, np.array([0.7, -20.3]), float(turn)), np.zeros(4, dtype=int))
-        assert seen.segment.tolist() == [0, 0, 0, 0]
+        assert seen.segment.tolist() == [1, 1, 1, 1]
 
 
-def test_switch_needs_to_be_strictly_closer() -> None:
+def test_switch_before_the_corner_needs_to_be_strictly_closer() -> None:
     path = LinePath(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
     on_the_bisector = path.project(np.array([[0.5, 0.5]]), np.array([0]))
     assert on_the_bisector.segment[0] == 0

@@ -19,6 +19,7 @@ from l2a_ros.trials.line_path import LinePath
 from l2a_ros.trials.log import LoopTimes, TrialLog, TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.report import build_report, check_folder, csv_text, report_table, write_file, write_trial
+from l2a_ros.trials.script import Abandoned, until
 from l2a_ros.trials.session import Session
 
 TENTH = 100_000_000
@@ -220,7 +221,36 @@ def test_session_starts_with_the_next_state_and_counts_stops_from_there() -> Non
     assert session.safety_stops == 0
     session.gate_heard({"safety_stops": "4", "state": "stopped"}, "the state was too old")
     assert session.safety_stops == 1
-    assert session.stop_reason == "the state was too old"
+    with pytest.raises(Abandoned, match="the robot was stopped: the state was too old"):
+        session.check(0.3, 2.0)
+
+
+def test_session_says_what_is_silent() -> None:
+    session = Session(load_path("straight"), settings())
+    assert session.silent(0.0) == ["robot_state", "motor_commands"]
+    session.state_heard(TENTH, state(0.0, 0.0), 1.0, 1.0)
+    assert session.silent(1.1) == ["motor_commands"]
+    session.command_heard(TENTH, np.zeros(2), 1.1)
+    assert session.silent(1.4) == []
+    assert session.silent(1.6) == ["robot_state"]
+    session.lay_path()
+    session.begin(2.0)
+    assert session.outcome == ""
+    session.check(3.9, 2.0)
+    with pytest.raises(Abandoned, match="no robot_state for 2 s"):
+        session.check(4.1, 2.0)
+
+
+def test_script_waits_until_something_is_so() -> None:
+    now = [0.0]
+    waits = []
+    for wait in until(lambda: now[0] > 0.35, lambda: now[0], 1.0, lambda: "nothing", 0.1):
+        waits.append(wait)
+        now[0] += wait
+    assert waits == [0.1] * 4
+    with pytest.raises(Abandoned, match="the mpc did not answer"):
+        for wait in until(lambda: False, lambda: now[0], 1.0, lambda: "the mpc did not answer"):
+            now[0] += wait
 
 
 @pytest.mark.parametrize(("gate", "stops"), [("armed", 0), ("stopped", 1)])

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of a run: defaults, and one clear line for each that will not do."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from l2a_ros.bringup import arguments
+from l2a_ros.bringup.arguments import ARGUMENTS, Settings, read_faults, read_settings
+from l2a_ros.errors import UserError
+from l2a_ros.planning import planners
+from l2a_ros.robot.share import share_file
+
+NOW = datetime(2026, 11, 22, 13, 5, 9)
+
+
+def read(**values: str | list[str]) -> Settings:
+    return read_settings(values, NOW)
+
+
+def test_nothing_given_is_the_standard_trial() -> None:
+    settings = read()
+    assert (settings.path, settings.method, settings.planner, settings.terrain) == (
+        "straight", "grbal", "random_shooting", "carpet")
+    assert (settings.faults, settings.clock, settings.duration, settings.seed) == ((), "real", 20.0, 0)
+    assert (settings.record, settings.headless) == (False, True)
+    assert settings.checkpoint == share_file("checkpoints", "millirobot_grbal.safetensors")
+    assert settings.config == share_file("config", "millirobot.yaml")
+    assert settings.out == Path.cwd() / "runs" / "20261122_130509_straight_grbal"
+    assert not settings.out.exists(), "reading starts nothing"
+
+
+@pytest.mark.parametrize("method", ["grbal", "mb"])
+@pytest.mark.parametrize("path", ["straight", "left", "right", "zigzag", "figure8"])
+def test_the_standard_paths_and_methods_are_known(path: str, method: str) -> None:
+    settings = read(path=path, method=method)
+    assert settings.checkpoint.name == f"millirobot_{method}.safetensors"
+    assert settings.out.name == f"20261122_130509_{path}_{method}"
+
+
+def test_the_planners_are_those_that_exist() -> None:
+    assert arguments.planner_names() == planners.planner_names()
+
+
+@pytest.mark.parametrize(("text", "clock", "lockstep", "simulated"), [
+    ("real", "real", False, False), ("lockstep", "lockstep", True, True), ("2", "2.0", False, True),
+    ("0.5", "0.5", False, True)])
+def test_clocks(text: str, clock: str, lockstep: bool, simulated: bool) -> None:
+    settings = read(clock=text)
+    assert (settings.clock, settings.lockstep, settings.simulated_time) == (clock, lockstep, simulated)
+
+
+@pytest.mark.parametrize("text", ["true", "True", "1", "yes", "on"])
+def test_switches_on(text: str) -> None:
+    assert read(record=text).record
+
+
+@pytest.mark.parametrize("text", ["false", "False", "0", "no", "off"])
+def test_switches_off(text: str) -> None:
+    assert not read(headless=text).headless
+
+
+@pytest.mark.parametrize("given", [
+    ["missing_leg:front_right@5.0", "motor_gain:right,0.6"], "missing_leg:front_right@5.0;motor_gain:right,0.6",
+    "missing_leg:front_right@5.0  motor_gain:right,0.6", ["missing_leg:front_right@5.0; motor_gain:right,0.6", ""]])
+def test_several_faults(given: str | list[str]) -> None:
+    assert read_faults(given) == ("missing_leg:front_right@5.0", "motor_gain:right,0.6")
+
+
+@pytest.mark.parametrize(("values", "expected"), [
+    ({"path": "cirlce"}, r"unknown path 'cirlce'; known: .*figure8.*straight"),
+    ({"path": "none/such.yaml"}, r"path file none/such.yaml does not exist"),
+    ({"method": "maml"}, r"unknown method 'maml'; known: grbal, mb"),
+    ({"planner": "cem2"}, r"unknown planner 'cem2'; known: random_shooting"),
+    ({"terrain": "lava"}, r"unknown terrain 'lava'; known: carpet, styrofoam, turf"),
+    ({"fault": ["missing_legg"]}, r"missing_legg.*known: .*missing_leg"),
+    ({"fault": "missing_leg:sixth"}, r"sixth.*front_right"),
+    ({"fault": ["motor_gain:right"]}, r"motor_gain:SIDE,FACTOR"),
+    ({"fault": ["motor_gain:right,fast"]}, r"'fast' must be a number"),
+    ({"clock": "fast"}, r"clock must be real, lockstep or a factor"),
+    ({"clock": "0"}, r"clock as a factor of real time must be from"),
+    ({"clock": "-1"}, r"clock as a factor"),
+    ({"clock": "nan"}, r"clock as a factor"),
+    ({"clock": "inf"}, r"clock as a factor"),
+    ({"duration": "0"}, r"duration must be more than 0 s"),
+    ({"duration": "-3"}, r"duration must be more than 0 s"),
+    ({"duration": "long"}, r"duration must be a number, not 'long'"),
+    ({"duration": "nan"}, r"duration must be a finite number"),
+    ({"seed": "-1"}, r"seed must be a whole number from 0"),
+    ({"seed": "1.5"}, r"seed must be a whole number"),
+    ({"seed": "99999999999"}, r"seed must be a whole number"),
+    ({"record": "maybe"}, r"record must be true or false, not 'maybe'"),
+    ({"checkpoint": "none.safetensors"}, r"checkpoint .*none.safetensors does not exist"),
+    ({"checkpoint": "."}, r"checkpoint .* is not a file"),
+    ({"config": "none.yaml"}, r"config .*none.yaml does not exist"),
+    ({"speed": "3"}, r"unknown argument 'speed'; known: .*clock"),
+])
+def test_what_will_not_do_is_said_in_one_line(values: dict[str, str | list[str]], expected: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_settings(values, NOW)
+    assert re.search(expected, str(error.value)), str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"- a\n- b\n", b"a: [1, 2", b"mpc:\n  horizon: 3\n", b"\xff\xfe\x00"])
+def test_a_config_that_is_no_parameter_file(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="config .*robot.yaml is not") as error:
+        read(config=str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_may_have_namespaces(tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text("robot1:\n  mpc:\n    ros__parameters: {horizon: 5}\n"
+                    "/**:\n  ros__parameters: {control_period: 0.1}\n")
+    assert read(config=str(file)).config == file
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors here, but long enough for a header of eight bytes"])
+def test_a_checkpoint_that_is_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        read(checkpoint=str(file))
+
+
+def test_a_truncated_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(share_file("checkpoints", "millirobot_grbal.safetensors").read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        read(checkpoint=str(file))
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be a folder"):
+        read(out=str(tmp_path / "file" / "run"))
+
+
+def test_a_recording_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "bag").mkdir()
+    assert read(out=str(tmp_path)).out == tmp_path
+    with pytest.raises(UserError, match="already holds a recording"):
+        read(out=str(tmp_path), record="true")
+
+
+def test_every_word_is_described() -> None:
+    assert all(argument.description.endswith(".") for argument in ARGUMENTS)
+    assert {argument.name for argument in ARGUMENTS} == {
+        "path", "method", "planner", "terrain", "fault", "checkpoint", "clock", "duration", "seed", "out", "record",
+        "headless", "config"}

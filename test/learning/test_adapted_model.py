@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The message from adaptation to planner: whole round trip, and nothing but a UserError for anything else."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+from torch import Tensor
+
+from l2a_ros.errors import UserError
+from l2a_ros.learning.adapted_model import AdaptationStatus, AdaptedModel
+from l2a_ros.learning.network import Factors
+
+sizes = st.lists(st.integers(1, 6), min_size=2, max_size=5)
+CARD: dict[str, Any] = {"stamp": 5, "version": 1, "checkpoint_id": "0123456789ab", "method": "grbal",
+                        "status": "adapted"}
+TENSORS = {"layer0.forward": torch.zeros(2, 3), "layer0.backward": torch.ones(2, 4),
+           "layer1.forward": torch.zeros(2, 4), "layer1.backward": torch.ones(2, 1)}
+
+
+def some_change(layer_sizes: list[int], rank: int, seed: int = 0) -> list[Factors]:
+    generator = torch.Generator().manual_seed(seed)
+    return [Factors(torch.randn(rank, fan_in, generator=generator), torch.randn(rank, fan_out, generator=generator))
+            for fan_in, fan_out in itertools.pairwise(layer_sizes)]
+
+
+def message(tensors: dict[str, Tensor] | None = None, **card: Any) -> bytes:
+    return save(TENSORS if tensors is None else tensors, metadata={"adapted_model": json.dumps(CARD | card)})
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(UserError) as caught:
+        AdaptedModel.from_bytes(data)
+    text = str(caught.value)
+    assert text.startswith("not an adapted model: ")
+    assert "\n" not in text
+    return text
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.text(max_size=20), st.sampled_from(["grbal", "mb"]),
+       st.sampled_from(AdaptationStatus), sizes, st.integers(1, 9), st.booleans())
+def test_round_trip(stamp: int, version: int, checkpoint_id: str, method: str, status: AdaptationStatus,
+                    layer_sizes: list[int], rank: int, changed: bool) -> None:
+    change = some_change(layer_sizes, rank) if changed else []
+    sent = AdaptedModel(stamp, version, checkpoint_id, method, status, change)
+    got = AdaptedModel.from_bytes(sent.to_bytes())
+    assert (got.stamp, got.version, got.checkpoint_id, got.method) == (stamp, version, checkpoint_id, method)
+    assert got.status is status
+    assert len(got.change) == len(change)
+    for ours, theirs in zip(got.change, change, strict=True):
+        assert torch.equal(ours.forward, theirs.forward)
+        assert torch.equal(ours.backward, theirs.backward)
+
+
+def test_the_same_model_is_the_same_bytes() -> None:
+    sent = AdaptedModel(1, 2, "a", "grbal", AdaptationStatus.ADAPTED, some_change([3, 4, 2], 5))
+    assert sent.to_bytes() == AdaptedModel.from_bytes(sent.to_bytes()).to_bytes()
+
+
+def test_views_and_slices_are_sent_as_what_they_show() -> None:
+    whole = torch.arange(24.0).reshape(4, 6)
+    sent = AdaptedModel(1, 1, "a", "grbal", AdaptationStatus.ADAPTED, [Factors(whole.T[:2], whole[1:3])])
+    got = AdaptedModel.from_bytes(sent.to_bytes())
+    assert torch.equal(got.change[0].forward, whole.T[:2])
+    assert torch.equal(got.change[0].backward, whole[1:3])
+
+
+def test_size_on_the_wire_is_small() -> None:
+    change = some_change([22, 500, 500, 500, 24], 16)
+    data = AdaptedModel(1, 1, "a", "grbal", AdaptationStatus.ADAPTED, change).to_bytes()
+    assert len(data) < 250_000, "the point of sending factors: 2.2 MB of weights would be slow"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=200), st.booleans())
+def test_garbage(data: bytes, framed: bool) -> None:
+    refusal(struct.pack("<Q", len(data)) + data if framed else data)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0.0, 1.0, exclude_max=True))
+def test_truncated(part: float) -> None:
+    data = message()
+    refusal(data[:int(part * len(data))])
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_are_refused_or_read(changes: list[tuple[float, int]]) -> None:
+    data = bytearray(message())
+    for position, value in changes:
+        data[int(position * len(data))] = value
+    try:
+        got = AdaptedModel.from_bytes(bytes(data))
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(factors.forward.shape[0] == factors.backward.shape[0] for factors in got.change)
+
+
+json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+                           lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+                           max_leaves=5)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.dictionaries(st.sampled_from(sorted(CARD)), json_values, min_size=1, max_size=5))
+def test_any_card(entries: dict[str, Any]) -> None:
+    try:
+        got = AdaptedModel.from_bytes(message(**entries))
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert isinstance(got.stamp, int)
+        assert isinstance(got.version, int)
+        assert isinstance(got.checkpoint_id, str)
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"\0" * 8, b"\xff" * 64, b'{"a": 1}', struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 2) + b"[]",
+    struct.pack("<Q", 4) + b"null", struct.pack("<Q", 2**63) + b"{}", struct.pack("<Q", 200_000) + b"[" * 200_000,
+    struct.pack("<Q", 40) + b'{"__metadata__": {"adapted_model": "1"}}', save({"a": torch.zeros(1)}),
+])
+def test_known_garbage(data: bytes) -> None:
+    refusal(data)
+
+
+@pytest.mark.parametrize("card", [
+    {"stamp": float("inf")}, {"stamp": float("nan")}, {"stamp": None}, {"stamp": "soon"}, {"version": [1]},
+    {"status": "great"}, {"status": None}], ids=str)
+def test_bad_card(card: dict[str, Any]) -> None:
+    refusal(message(**card))
+
+
+def test_deeply_nested_card() -> None:
+    refusal(save(TENSORS, metadata={"adapted_model": "[" * 100_000}))
+
+
+@pytest.mark.parametrize("change", [
+    {"layer1.forward": None}, {"layer0.backward": None, "layer0.forward": None}, {"layer2.forward": torch.zeros(2, 2)},
+    {"other": torch.zeros(1)}, {"layer0.forward": torch.zeros(3, 3)}, {"layer0.backward": torch.zeros(2)},
+    {"layer0.forward": torch.zeros(1, 2, 3)}, {"layer1.backward": torch.zeros(2, 1, dtype=torch.float64)},
+    {"layer1.backward": torch.zeros(2, 1, dtype=torch.int32)}, {"layer0.forward": torch.tensor(1.0)},
+], ids=lambda change: ",".join(change))
+def test_tensors_that_are_no_factors(change: dict[str, Tensor | None]) -> None:
+    tensors = {name: tensor for name, tensor in {**TENSORS, **change}.items() if tensor is not None}
+    refusal(message(tensors))
