@@ -18,7 +18,6 @@ $(STAMP): pyproject.toml setup.py setup.cfg package.xml scripts/setup_venv $(wil
 
 demo: $(STAMP)  ## run a line-following trial of 20 s: ROS 2 nodes, a simulated robot, a model that adapts
 	@$(BIN)/l2a sim --path straight --duration 20 --out $(DEMO)
-	@echo "report: $(DEMO)/report.json, $(DEMO)/trial.csv, $(DEMO)/trial.png"
 
 test: lint  ## run all checks and tests
 	@$(BIN)/python -m pytest

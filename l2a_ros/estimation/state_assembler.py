@@ -102,7 +102,8 @@ class StateAssembler:
         first, last = self._poses[0], self._poses[-1]
         if last.stamp - first.stamp > 2 * self._period:
             return None
-        return (last.position - first.position) / ((last.stamp - first.stamp) / _SECOND)
+        velocity: np.ndarray = (last.position - first.position) / ((last.stamp - first.stamp) / _SECOND)
+        return velocity
 
     def newest_pose(self) -> PoseSample | None:
         """Return the newest pose."""

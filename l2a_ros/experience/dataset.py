@@ -12,9 +12,10 @@ import numpy as np
 from l2a_ros.errors import UserError
 from l2a_ros.experience.bag_reader import BagMessage, find_bags, read_bag
 from l2a_ros.experience.transitions import Cut, Episode, Transitions
-from l2a_ros.robot.layout import ACTION, STATE
+from l2a_ros.robot.layout import ACTION, STATE, Layout
 
 _SECOND = 1_000_000_000
+_NAMED_VECTOR = "sensor_msgs/msg/JointState"
 
 
 @dataclass
@@ -49,6 +50,18 @@ def _topic(message: BagMessage) -> str:
     return message.topic.rsplit("/", 1)[-1]
 
 
+def _values(message: BagMessage, layout: Layout, field_name: str) -> np.ndarray:
+    source = f"recording {message.bag}"
+    if message.type != _NAMED_VECTOR:
+        raise UserError(f"{source} has {message.type} on {message.topic}, expected {_NAMED_VECTOR}")
+    layout.check_names(message.message.name, source)
+    values = np.array(getattr(message.message, field_name), dtype=np.float64)
+    if values.shape != (layout.size,):
+        raise UserError(f"{source} has a message on {message.topic} with {values.size} numbers in '{field_name}', "
+                        f"expected {layout.size}")
+    return values
+
+
 def recording_transitions(bag: Path, control_period: float, report: DataReport) -> list[Transitions]:
     """Read one recording into segments of contiguous transitions and add its figures to the report.
 
@@ -66,13 +79,13 @@ def recording_transitions(bag: Path, control_period: float, report: DataReport) 
         if topic not in ("robot_state", "motor_commands") or message.stamp is None:
             continue
         if topic == "robot_state":
-            STATE.check_names(message.message.name, f"recording {bag}")
+            values = _values(message, STATE, "position")
             report.repeated += message.stamp in states
-            states.setdefault(message.stamp, np.array(message.message.position, dtype=np.float64))
+            states.setdefault(message.stamp, values)
         else:
-            ACTION.check_names(message.message.name, f"recording {bag}")
+            values = _values(message, ACTION, "velocity")
             delay = max(0.0, (message.log_time - message.stamp) / _SECOND)
-            commands.setdefault(message.stamp, (np.array(message.message.velocity, dtype=np.float64), delay))
+            commands.setdefault(message.stamp, (values, delay))
     finished: list[Transitions] = []
     episode = Episode(control_period, capacity=None, finished=finished)
     for stamp in sorted(states):

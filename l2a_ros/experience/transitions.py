@@ -34,7 +34,8 @@ class Transitions:
 
     def last(self, count: int) -> Transitions:
         """Return the newest ``count`` transitions."""
-        return Transitions(self.states[-count:], self.actions[-count:], self.next_states[-count:])
+        first = max(0, len(self) - count)
+        return Transitions(self.states[first:], self.actions[first:], self.next_states[first:])
 
 
 def effective_action(previous: np.ndarray, current: np.ndarray, delay_fraction: float) -> np.ndarray:
@@ -111,7 +112,7 @@ class Episode:
         """Note the command ``(2,)`` rad/s that answers the state of this stamp (ns), in effect ``delay`` s later."""
         if self._last is not None and stamp < self._last.stamp:
             return
-        self._commands.setdefault(stamp, (np.asarray(rates, dtype=np.float64), delay))
+        self._commands.setdefault(stamp, (np.array(rates, dtype=np.float64), delay))
 
     def has_command(self, stamp: int) -> bool:
         """Tell whether the command for a state is known."""
@@ -131,7 +132,7 @@ class Episode:
         if last is not None and stamp <= last.stamp:
             self.repeated += 1
             return False
-        self._last = _Tick(stamp, np.asarray(state, dtype=np.float64))
+        self._last = _Tick(stamp, np.array(state, dtype=np.float64))
         command = None if last is None else self._commands.get(last.stamp)
         for old in [key for key in self._commands if key < stamp]:
             del self._commands[old]

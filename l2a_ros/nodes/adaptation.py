@@ -68,13 +68,13 @@ class AdaptationNode(ManagedNode):
         self._latency = Statistics()
         self._refused = 0
         self._model = self.create_lifecycle_publisher(UInt8MultiArray, names.ADAPTED_MODEL.name,
-                                                      names.ADAPTED_MODEL.qos)
+                                                      names.ADAPTED_MODEL.profile(self._lockstep))
         self._metrics = self.create_lifecycle_publisher(JointState, names.ADAPTATION_METRICS.name,
-                                                        names.ADAPTATION_METRICS.qos)
+                                                        names.ADAPTATION_METRICS.profile(self._lockstep))
         self._subscriptions_made = [
-            self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, names.ROBOT_STATE.qos),
+            self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, names.ROBOT_STATE.profile(self._lockstep)),
             self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command,
-                                     names.MOTOR_COMMANDS.qos)]
+                                     names.MOTOR_COMMANDS.profile(self._lockstep))]
         self._service = self.create_service(Trigger, names.ADAPTATION_RESET, self._on_reset)
 
     def activate(self) -> None:

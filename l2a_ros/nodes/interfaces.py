@@ -28,8 +28,8 @@ def _latched() -> QoSProfile:
 
 
 SENSOR_DATA = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=5)
-#: Sensor topics in lock-step: the world waits, so every sample must arrive and none may be overwritten.
-SENSOR_DATA_LOCKSTEP = _reliable(1000)
+#: In lock-step the world waits, so every message must arrive and none may be overwritten by a newer one.
+LOCKSTEP = _reliable(1000)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,9 @@ class Topic:
     is_sensor: bool = False
 
     def profile(self, lockstep: bool) -> QoSProfile:
-        """Return the QoS for the given mode; only sensor data differs in lock-step."""
-        return SENSOR_DATA_LOCKSTEP if lockstep and self.is_sensor else self.qos
+        """Return the QoS for the given mode; latched topics are the same in both."""
+        latched = self.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        return LOCKSTEP if lockstep and not latched else self.qos
 
 
 MOCAP_POSE = Topic("mocap/pose", PoseStamped, SENSOR_DATA, is_sensor=True)

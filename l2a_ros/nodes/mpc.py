@@ -46,8 +46,9 @@ SCHEMA = (
     Parameter("method", "grbal", "learning method of the checkpoint", choices=method_names()),
     Parameter("checkpoint", "", "trained model (.safetensors); empty for the shipped one of the method"),
     Parameter("planner", "random_shooting", "how action sequences are searched", choices=planner_names()),
-    Parameter("candidates", 500, "action sequences per plan", 1, 100000),
-    Parameter("horizon", 5, "control periods per action sequence", 1, 100),
+    Parameter("candidates", 200, "action sequences per plan", 1, 100000),
+    Parameter("horizon", 10, "control periods per action sequence", 1, 100),
+    Parameter("longest_hold", 7, "a sequence holds each draw for up to so many periods; 1 as published", 1, 100),
     Parameter("seed", 0, "of the planner's draws", 0, 2**31 - 1),
     Parameter("lateral_weight", 50.0, "cost per metre beside the path", 0.0, 1e6),
     Parameter("progress_weight", 10.0, "reward per metre along the path", 0.0, 1e6),
@@ -98,7 +99,7 @@ class MpcNode(ManagedNode):
         except ValueError as error:
             raise UserError(str(error)) from None
         planner = make_planner(settings["planner"], RandomShootingSettings(
-            settings["candidates"], settings["horizon"], limits, settings["seed"]))
+            settings["candidates"], settings["horizon"], settings["longest_hold"], limits, settings["seed"]))
         weights = LineFollowingWeights(settings["lateral_weight"], settings["progress_weight"],
                                        settings["heading_weight"])
         self._follower = LineFollower(RolloutEngine(checkpoint), planner, weights, limits, settings["control_period"])
@@ -115,13 +116,14 @@ class MpcNode(ManagedNode):
         self._latency, self._planning = Statistics(), Statistics()
         self._counts = dict.fromkeys(("plans", "late plans", "models not in time", "messages of wrong layout"), 0)
         self._commands = self.create_lifecycle_publisher(JointState, names.MOTOR_COMMANDS.name,
-                                                         names.MOTOR_COMMANDS.qos)
-        self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name, names.MPC_METRICS.qos)
-        self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.qos)
+                                                         names.MOTOR_COMMANDS.profile(self._lockstep))
+        self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name,
+                                                        names.MPC_METRICS.profile(self._lockstep))
+        self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.profile(self._lockstep))
         self._subscriptions_made = [
-            self.create_subscription(topic.type, topic.name, callback, topic.qos) for topic, callback in (
-                (names.ROBOT_STATE, self._on_state), (names.ADAPTED_MODEL, self._on_model),
-                (names.REFERENCE_PATH, self._on_path), (names.ESTOP, self._on_estop))]
+            self.create_subscription(topic.type, topic.name, callback, topic.profile(self._lockstep))
+            for topic, callback in ((names.ROBOT_STATE, self._on_state), (names.ADAPTED_MODEL, self._on_model),
+                                    (names.REFERENCE_PATH, self._on_path), (names.ESTOP, self._on_estop))]
 
     def _warm_up(self) -> None:
         """Plan a few times along a line, so that the first real plan is not the slow one."""

@@ -118,7 +118,7 @@ class MujocoSimNode(ManagedNode):
             self._outputs[topic.name] = self.create_lifecycle_publisher(topic.type, topic.name,
                                                                            topic.profile(self._lockstep))
         self._subscriptions_made = [
-            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command, names.MOTOR_COMMANDS.qos),
+            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command, names.MOTOR_COMMANDS.profile(self._lockstep)),
             self.create_subscription(Bool, names.ESTOP.name, self._on_estop, names.ESTOP.qos)]
         self._services_made = [
             self.create_service(Trigger, names.ARM, lambda _, r: self._answer(r, *self._gate.arm())),

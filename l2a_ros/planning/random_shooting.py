@@ -38,9 +38,9 @@ class RandomShootingSettings:
         seed: of the draws; with the tick's number it fixes them.
     """
 
-    candidates: int = 500
-    horizon: int = 5
-    longest_hold: int = 5
+    candidates: int = 200
+    horizon: int = 10
+    longest_hold: int = 7
     limits: LegRateLimits = LegRateLimits()
     seed: int = 0
 

@@ -68,11 +68,12 @@ class LinePath:
             raise UserError(f"way-points {int(np.argmin(lengths))} and {int(np.argmin(lengths)) + 1} of the path are "
                             "the same; remove one")
         self.segment_lengths = lengths
-        self.length = float(lengths.sum())
         self._start_x, self._start_y = self.points[:-1, 0].copy(), self.points[:-1, 1].copy()
         self._unit_x, self._unit_y = along[:, 0] / lengths, along[:, 1] / lengths
         self._headings = np.arctan2(along[:, 1], along[:, 0])
-        self._arc_at_start = np.concatenate(([0.0], np.cumsum(lengths)[:-1]))
+        ends = np.cumsum(lengths)
+        self._arc_at_start = np.concatenate(([0.0], ends[:-1]))
+        self.length = float(ends[-1])
 
     @property
     def segments(self) -> int:
