@@ -46,6 +46,10 @@ class Topic:
         latched = self.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
         return LOCKSTEP if lockstep and not latched else self.qos
 
+    def newest(self, lockstep: bool) -> QoSProfile:
+        """Return the QoS for a reader that is slower than the topic: in real time only the newest message is kept."""
+        return LOCKSTEP if lockstep else _reliable(1)
+
 
 MOCAP_POSE = Topic("mocap/pose", PoseStamped, SENSOR_DATA, is_sensor=True)
 IMU = Topic("imu/data_raw", Imu, SENSOR_DATA, is_sensor=True)

@@ -120,10 +120,14 @@ class MpcNode(ManagedNode):
         self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name,
                                                         names.MPC_METRICS.profile(self._lockstep))
         self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.profile(self._lockstep))
+        # A plan that took too long must not be followed by plans for states that are old by now.
+        state_qos = names.ROBOT_STATE.newest(self._lockstep)
         self._subscriptions_made = [
-            self.create_subscription(topic.type, topic.name, callback, topic.profile(self._lockstep))
-            for topic, callback in ((names.ROBOT_STATE, self._on_state), (names.ADAPTED_MODEL, self._on_model),
-                                    (names.REFERENCE_PATH, self._on_path), (names.ESTOP, self._on_estop))]
+            self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, state_qos),
+            self.create_subscription(UInt8MultiArray, names.ADAPTED_MODEL.name, self._on_model,
+                                     names.ADAPTED_MODEL.profile(self._lockstep)),
+            self.create_subscription(Path, names.REFERENCE_PATH.name, self._on_path, names.REFERENCE_PATH.qos),
+            self.create_subscription(Bool, names.ESTOP.name, self._on_estop, names.ESTOP.qos)]
 
     def _warm_up(self) -> None:
         """Plan a few times along a line, so that the first real plan is not the slow one."""

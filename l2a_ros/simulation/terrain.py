@@ -44,6 +44,8 @@ class Terrain:
             raise UserError(f"terrain {self.name}: contact_damping must be above 0 and at most 10")
         if not abs(self.slope) < math.pi / 4:
             raise UserError(f"terrain {self.name}: slope must be under 45 degrees (0.785 rad), not {self.slope}")
+        if not all(0.0 <= part <= 1.0 for part in self.color):
+            raise UserError(f"terrain {self.name}: color must be three numbers from 0 to 1, not {self.color}")
 
 
 def terrain_names() -> list[str]:

@@ -282,7 +282,7 @@ def test_garbage_instead_of_a_model_is_counted_and_outlived() -> None:
 @pytest.mark.parametrize(("change", "checkpoint_id"), [
     ((), "another"),
     ([_factors(2, 3, 4)], ""),
-    ([_factors(2, 3, 4)] * 4, ""),
+    ([_factors(2, 3, 4) for _ in range(4)], ""),
     (_fitting(math.nan), ""),
 ], ids=["of another checkpoint", "one layer", "wrong sizes", "not finite"])
 def test_stands_on_a_model_that_does_not_fit_and_goes_on_after(change: list[Factors], checkpoint_id: str) -> None:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole trials: every node a process, real DDS, real physics, started as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from mcap_ros2.reader import read_ros2_messages
+from rclpy.context import Context
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
+from scenario import Run, l2a, rows, sim
+from std_msgs.msg import Bool
+
+from l2a_ros.nodes import interfaces as names
+from l2a_ros.robot.layout import ACTION, STATE
+from l2a_ros.robot.limits import LegRateLimits
+
+PERIOD = 100_000_000
+REPORT_KEYS = {"method", "planner", "path", "terrain", "faults", "seed", "completed", "steps", "duration_s", "mean_cost",
+               "mean_lateral_error_m", "progress_m", "return", "safety_stops", "loop"}
+
+
+def check_files(out: Path, report: dict[str, Any]) -> None:
+    """Check what holds for the report and the rows of every trial in lock-step."""
+    assert set(report) >= REPORT_KEYS
+    assert set(report["loop"]) == {"period_s", "state_to_command_s", "overruns"}
+    assert report["safety_stops"] == 0
+    table = rows(out)
+    assert len(table) == report["steps"] + 1
+    assert set(table[0]) >= {*STATE.names, *(f"command_{name}" for name in ACTION.names)}
+    np.testing.assert_array_equal(np.diff([row["stamp_ns"] for row in table]), PERIOD)
+    for row in table:
+        assert all(math.isfinite(row[name]) for name in STATE.names)
+        assert 3.0 < row["battery_voltage"] < 4.3
+        for angle in ("roll", "pitch", "yaw", "left_leg", "right_leg"):
+            assert math.hypot(row[f"{angle}_cos"], row[f"{angle}_sin"]) == pytest.approx(1.0, abs=1e-6)
+    limits = LegRateLimits()
+    commands = np.array([[row[f"command_{name}"] for name in ACTION.names] for row in table])
+    assert all(limits.admits(command) and command.any() for command in commands), "every state has its command"
+    costs = np.array([row["cost"] for row in table[1:]])
+    assert report["mean_cost"] == pytest.approx(costs.mean(), abs=1e-5)
+    assert report["return"] == pytest.approx(-costs.sum(), abs=1e-4)
+    lateral = np.abs([row["lateral_error_m"] for row in table[1:]])
+    assert report["mean_lateral_error_m"] == pytest.approx(lateral.mean(), abs=1e-5)
+    assert report["progress_m"] == pytest.approx(table[-1]["progress_m"], abs=1e-5)
+    assert (out / "trial.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("path", "duration"), [
+    ("straight", 20.0), ("left", 3.0), ("right", 3.0), ("zigzag", 3.0), ("figure8", 3.0)])
+def test_every_path(tmp_path: Path, path: str, duration: float) -> None:
+    report = sim(tmp_path, "--path", path, "--method", "mb", "--clock", "lockstep", "--duration", duration)
+    check_files(tmp_path, report)
+    assert (report["path"], report["method"]) == (path, "mb")
+    assert report["progress_m"] > 0.1 * min(report["duration_s"], 10.0), "it gets on"
+    assert report["max_lateral_error_m"] < 0.3
+    if path == "straight":
+        assert report["completed"]
+        assert report["ended"] == "end of path"
+        assert report["mean_lateral_error_after_1s_m"] <= 0.05
+    else:
+        assert report["duration_s"] == pytest.approx(duration)
+        assert report["steps"] == round(duration * 10)
+
+
+def test_straight_line_in_real_time(tmp_path: Path) -> None:
+    report = sim(tmp_path, "--path", "straight", "--method", "grbal", "--duration", 20)
+    assert report["completed"]
+    assert report["safety_stops"] == 0
+    assert report["mean_lateral_error_after_1s_m"] <= 0.05
+    assert (report["method"], report["planner"], report["terrain"]) == ("grbal", "random_shooting", "carpet")
+    for figures in (report["loop"]["period_s"], report["loop"]["state_to_command_s"]):
+        assert 0.0 < figures["p50"] <= figures["p99"] <= figures["max"]
+    assert report["loop"]["overruns"] is not None
+
+
+def test_faster_than_real_time(tmp_path: Path) -> None:
+    report = sim(tmp_path, "--path", "left", "--method", "mb", "--duration", 3, "--clock", "2.0",
+                 "--terrain", "styrofoam")
+    assert report["terrain"] == "styrofoam"
+    assert report["duration_s"] == pytest.approx(3.0, abs=0.3)
+    assert report["progress_m"] > 0.2
+    assert report["loop"]["period_s"]["p50"] == pytest.approx(0.1, rel=0.3), "simulated seconds"
+
+
+WALK = ("--path", "zigzag", "--method", "grbal", "--clock", "lockstep", "--duration", 4, "--terrain", "turf",
+        "--fault", "missing_leg:front_right@1.5")
+
+
+def test_lockstep_repeats_byte_for_byte_and_its_bag_is_whole(tmp_path: Path) -> None:
+    recorded, plain, other = tmp_path / "recorded", tmp_path / "plain", tmp_path / "other"
+    report = sim(recorded, *WALK, "--record")
+    check_files(recorded, report)
+    assert report["faults"] == ["missing_leg:front_right@1.5"]
+    sim(plain, *WALK)
+    sim(other, *WALK, "--seed", 1)
+    assert (recorded / "trial.csv").read_bytes() == (plain / "trial.csv").read_bytes()
+    assert (recorded / "report.json").read_bytes() == (plain / "report.json").read_bytes()
+    assert (recorded / "trial.csv").read_bytes() != (other / "trial.csv").read_bytes()
+    check_bag(recorded / "bag", recorded)
+    check_training(recorded / "bag", tmp_path)
+
+
+def check_bag(bag: Path, out: Path) -> None:
+    """Open a bag with two libraries: every topic, the right types, the same messages, the states of the CSV."""
+    wanted = {f"/{topic.name.lstrip('/')}": topic for topic in names.RECORDED}
+    types = {name: f"{topic.type.__module__.split('.')[0]}/msg/{topic.type.__name__}" for name, topic in wanted.items()}
+    counts: dict[str, int] = {}
+    states = {}
+    with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
+        assert {each.topic: each.msgtype for each in reader.connections} == types
+        for connection, _, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            counts[connection.topic] = counts.get(connection.topic, 0) + 1
+            if connection.topic == "/robot_state":
+                stamp = message.header.stamp
+                states[stamp.sec * 1_000_000_000 + stamp.nanosec] = list(message.position)
+    # Nobody pressed the emergency stop, and metrics of the trial come from the trial.
+    assert set(counts) == set(wanted) - {"/estop"}
+    table = rows(out)
+    for row in table:
+        np.testing.assert_allclose(states[int(row["stamp_ns"])], [row[name] for name in STATE.names], rtol=1e-8, atol=1e-9)
+    assert counts["/motor_commands"] >= len(table)
+    assert counts["/adapted_model"] >= len(table)
+    assert counts["/mocap/pose"] >= 10 * len(table)
+
+    (file,) = bag.glob("*.mcap")
+    seen: dict[str, int] = {}
+    for message in read_ros2_messages(str(file)):
+        assert message.schema.name == types[message.channel.topic]
+        seen[message.channel.topic] = seen.get(message.channel.topic, 0) + 1
+    assert seen == counts
+
+
+def check_training(bag: Path, folder: Path) -> None:
+    """Train on a bag, both ways, and use what came out."""
+    for method in ("grbal", "mb"):
+        checkpoint = folder / f"{method}.safetensors"
+        done = l2a("meta-train", "--bags", bag, "--method", method, "--out", checkpoint, "--epochs", 1, "--past", 3,
+                   "--future", 3, "--hidden", 16, "--meta-batch", 4, "--threads", 1)
+        assert done.returncode == 0, done.stderr
+        assert checkpoint.is_file()
+    report = sim(folder / "own", "--path", "straight", "--method", "grbal", "--clock", "lockstep", "--duration", 1,
+                 "--checkpoint", folder / "grbal.safetensors")
+    assert report["checkpoint"] == "grbal.safetensors"
+
+
+def test_estop_ends_the_trial(tmp_path: Path) -> None:
+    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8") as run:
+        run.wait_until_it_walks()
+        context = Context()
+        rclpy.init(context=context)
+        try:
+            node = rclpy.create_node("button", context=context)
+            node.create_publisher(names.ESTOP.type, names.ESTOP.name, names.ESTOP.qos).publish(Bool(data=True))
+            status, _, errors = run.end()
+        finally:
+            rclpy.shutdown(context=context)
+        assert status != 0
+        assert "the robot was stopped: estop" in errors
+        assert run.left() == []
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["safety_stops"] == 1
+        assert not report["completed"]
+
+
+@pytest.mark.parametrize("victim", ["mujoco_sim", "state_estimator", "adaptation", "mpc", "recorder", "trial"])
+def test_killed_node_ends_the_run_and_is_named(tmp_path: Path, victim: str) -> None:
+    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", "--record") as run:
+        run.wait_until_it_walks()
+        assert set(run.nodes) == {"mujoco_sim", "state_estimator", "adaptation", "mpc", "recorder", "trial"}
+        run.nodes[victim].kill()
+        status, _, errors = run.end()
+        assert status == 128 + signal.SIGKILL
+        assert f"{victim} was killed by SIGKILL" in errors
+        assert run.left() == []
+
+
+def test_interrupted_run_leaves_its_files_and_no_process(tmp_path: Path) -> None:
+    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", "--record") as run:
+        run.wait_until_it_walks()
+        run.process.send_signal(signal.SIGINT)
+        status, _, errors = run.end()
+        assert status == 130, errors
+        assert run.left() == []
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["ended"] == "interrupted"
+        assert report["steps"] > 0
+        with AnyReader([tmp_path / "bag"]) as reader:
+            assert "/robot_state" in reader.topics

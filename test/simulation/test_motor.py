@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One drive: stall torque, free speed, back-EMF, rate loop."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from l2a_ros.robot.limits import REVOLUTION, LegRateLimits
+from l2a_ros.simulation.motor import (
+    GEAR_EFFICIENCY,
+    GEAR_RATIO,
+    MAXIMUM_DUTY,
+    MAXIMUM_LAG,
+    RESISTANCE,
+    TORQUE_CONSTANT,
+    Motor,
+)
+
+DT = 0.001
+BATTERY = 4.0
+
+
+def free_rate(command: float, battery: float = BATTERY, seconds: float = 3.0, motor: Motor | None = None) -> float:
+    """Rate that a crank without load settles at, rad/s."""
+    motor, angle, rate, inertia = motor or Motor(), 0.0, 0.0, 2e-6
+    for _ in range(round(seconds / DT)):
+        rate += motor.step(command, angle, rate, battery, DT) / inertia * DT
+        angle += rate * DT
+    return rate
+
+
+def test_stall_torque() -> None:
+    """A blocked crank with the loop saturated gets what resistance, constant and gear say."""
+    motor = Motor()
+    for _ in range(1000):
+        torque = motor.step(9.0 * REVOLUTION, 0.0, 0.0, BATTERY, DT)
+    current = MAXIMUM_DUTY * BATTERY / RESISTANCE
+    assert motor.duty == MAXIMUM_DUTY
+    assert motor.current == pytest.approx(current)
+    assert torque == pytest.approx(current * TORQUE_CONSTANT * GEAR_RATIO * GEAR_EFFICIENCY)
+    assert 0.005 < torque < 0.03, "tens of mN m from a motor of this size"
+    assert motor.back_emf == 0.0
+
+
+def test_free_rate_is_the_measured_one() -> None:
+    """27 to 30 rev/s at three quarters of the duty and about 4 V: where back-EMF equals the voltage."""
+    no_load = 0.75 * BATTERY / (TORQUE_CONSTANT * GEAR_RATIO) / REVOLUTION
+    assert 26.0 < no_load < 31.0
+
+
+def test_no_torque_at_the_no_load_rate() -> None:
+    rate = MAXIMUM_DUTY * BATTERY / (TORQUE_CONSTANT * GEAR_RATIO)
+    motor = Motor()
+    assert motor.step(10.0 * rate, 0.0, rate, BATTERY, DT) == pytest.approx(0.0, abs=1e-9)
+    assert motor.step(10.0 * rate, 0.0, 1.1 * rate, BATTERY, DT) < 0.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(-60, 60), st.floats(-10, 10), st.floats(-200, 200), st.floats(3.4, 4.2))
+def test_duty_and_back_emf(command: float, angle: float, rate: float, battery: float) -> None:
+    motor = Motor()
+    torque = motor.step(command, angle, rate, battery, DT)
+    assert abs(motor.duty) <= MAXIMUM_DUTY
+    assert motor.back_emf == pytest.approx(TORQUE_CONSTANT * GEAR_RATIO * rate)
+    assert motor.current * RESISTANCE == pytest.approx(motor.duty * battery - motor.back_emf)
+    assert torque * motor.current >= 0.0, "torque has the sign of the current"
+
+
+@pytest.mark.parametrize("rate", [-50.0, 50.0])
+def test_sign_of_back_emf_is_that_of_the_rate_and_it_brakes(rate: float) -> None:
+    motor = Motor()
+    motor.reset(0.0)
+    # As the loop would without an error: no duty, so that only the generator is left.
+    torque = motor.step(rate, rate * DT, rate, BATTERY, DT)
+    assert math.copysign(1.0, motor.back_emf) == math.copysign(1.0, rate)
+    assert motor.duty == pytest.approx(0.0, abs=1e-9)
+    assert torque * rate < 0.0
+
+
+@pytest.mark.parametrize("rev_per_s", [2.0, 5.0, 9.0])
+def test_loop_reaches_the_commanded_rate(rev_per_s: float) -> None:
+    rate = free_rate(rev_per_s * REVOLUTION)
+    assert rate == pytest.approx(rev_per_s * REVOLUTION, rel=0.02)
+
+
+def test_zero_command_holds_the_angle() -> None:
+    motor = Motor()
+    motor.reset(1.0)
+    assert motor.step(0.0, 1.0, 0.0, BATTERY, DT) == pytest.approx(0.0)
+    assert motor.step(0.0, 0.9, 0.0, BATTERY, DT) > 0.0
+    assert motor.step(0.0, 1.1, 0.0, BATTERY, DT) < 0.0
+
+
+def test_anti_windup() -> None:
+    """A leg that was blocked for a minute does not race afterwards to catch up."""
+    motor = Motor()
+    for _ in range(60_000):
+        motor.step(LegRateLimits().maximum, 0.0, 0.0, BATTERY, DT)
+    assert motor.setpoint == pytest.approx(MAXIMUM_LAG)
+
+
+def test_gain_scales_the_torque() -> None:
+    torques = {}
+    for gain in (0.0, 0.5, 1.0):
+        torques[gain] = Motor(gain=gain).step(40.0, 0.0, 10.0, BATTERY, DT)
+    assert torques[0.0] == 0.0
+    assert torques[0.5] == pytest.approx(0.5 * torques[1.0])
+
+
+def test_empty_battery_is_slower() -> None:
+    fast = 80.0 * REVOLUTION
+    assert free_rate(fast, 3.4) == pytest.approx(free_rate(fast, 4.2) * 3.4 / 4.2, rel=0.05)
+
+
+def test_reset_forgets() -> None:
+    motor = Motor(gain=0.5)
+    motor.step(40.0, 0.0, 10.0, BATTERY, DT)
+    motor.reset(2.0)
+    assert (motor.setpoint, motor.duty, motor.current, motor.back_emf) == (2.0, 0.0, 0.0, 0.0)
