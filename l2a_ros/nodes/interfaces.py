@@ -12,6 +12,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import BatteryState, Imu, JointState
@@ -49,6 +50,16 @@ class Topic:
     def newest(self, lockstep: bool) -> QoSProfile:
         """Return the QoS for a reader that is slower than the topic: in real time only the newest message is kept."""
         return LOCKSTEP if lockstep else _reliable(1)
+
+    def with_deadline(self, lockstep: bool, seconds: float) -> QoSProfile:
+        """Return the QoS of a publisher that promises a message at least so often; in lock-step there is no promise.
+
+        Readers do not ask for the promise, so that tools without one can publish and listen too.
+        """
+        if lockstep:
+            return LOCKSTEP
+        return QoSProfile(reliability=self.qos.reliability, history=self.qos.history, depth=self.qos.depth,
+                          deadline=Duration(seconds=seconds))
 
 
 MOCAP_POSE = Topic("mocap/pose", PoseStamped, SENSOR_DATA, is_sensor=True)

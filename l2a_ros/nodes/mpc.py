@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from nav_msgs.msg import Path
+from rclpy.event_handler import PublisherEventCallbacks, QoSOfferedDeadlineMissedInfo
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, UInt8MultiArray
@@ -61,6 +62,8 @@ SCHEMA = (
 )
 #: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
 LOCKSTEP_WAIT = 10.0
+#: Control periods within which a command is promised on the topic.
+DEADLINE = 2.0
 #: Weight of the newest measurement in the running mean of the command delay.
 DELAY_GAIN = 0.2
 
@@ -114,9 +117,11 @@ class MpcNode(ManagedNode):
         self._stopped = False
         self._reason = "no state yet"
         self._latency, self._planning = Statistics(), Statistics()
-        self._counts = dict.fromkeys(("plans", "late plans", "models not in time", "messages of wrong layout"), 0)
-        self._commands = self.create_lifecycle_publisher(JointState, names.MOTOR_COMMANDS.name,
-                                                         names.MOTOR_COMMANDS.profile(self._lockstep))
+        self._counts = dict.fromkeys(("plans", "late plans", "deadlines missed", "models not in time", "messages of wrong layout"), 0)
+        self._commands = self.create_lifecycle_publisher(
+            JointState, names.MOTOR_COMMANDS.name,
+            names.MOTOR_COMMANDS.with_deadline(self._lockstep, DEADLINE * settings["control_period"]),
+            event_callbacks=PublisherEventCallbacks(deadline=self._on_deadline_missed, use_default_callbacks=False))
         self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name,
                                                         names.MPC_METRICS.profile(self._lockstep))
         self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.profile(self._lockstep))
@@ -182,6 +187,9 @@ class MpcNode(ManagedNode):
         self._stand(now, "no robot_state any more")
 
     # Messages --------------------------------------------------------------------------------------------------------
+
+    def _on_deadline_missed(self, event: QoSOfferedDeadlineMissedInfo) -> None:
+        self._counts["deadlines missed"] += event.total_count_change
 
     def _on_path(self, message: Path) -> None:
         try:
@@ -249,6 +257,8 @@ class MpcNode(ManagedNode):
         if not self._lockstep:
             self._delay += DELAY_GAIN * (min(latency, self.settings["control_period"]) - self._delay)
             self._counts["late plans"] += latency > self.settings["control_period"]
+        # While it planned, no message was looked at: a long plan is not a missing state.
+        self._state_time = now
         self._latency.add(now - tick.arrival)
         self._planning.add(now - begin)
         self._report(decision, tick, begin, now)

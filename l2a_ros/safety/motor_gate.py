@@ -96,7 +96,8 @@ class MotorGate:
             self.counters.refused += 1
             self._rates = STAND
             return False
-        if (self._stamp is not None and stamp <= self._stamp) or now - stamp > self._timeout:
+        # A stamp far ahead is of another clock; accepting it would make every honest command after it late.
+        if (self._stamp is not None and stamp <= self._stamp) or abs(now - stamp) > self._timeout:
             self.counters.late += 1
             return False
         self._rates, self._stamp, self._arrival = rates.copy(), stamp, now

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last gate before the motors, against a simple model under any sequence of events."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from l2a_ros.robot.limits import LegRateLimits
+from l2a_ros.safety.motor_gate import GateCounters, GateState, MotorGate
+
+LIMITS = LegRateLimits()
+LOW, HIGH = LIMITS.minimum, LIMITS.maximum
+TIMEOUT = 0.3
+MS = 1_000_000
+LIMIT = 300 * MS
+START = 1_000_000 * MS
+GOOD = np.array([20.0, 30.0])
+ZERO = [0.0, 0.0]
+
+
+def armed() -> MotorGate:
+    gate = MotorGate(LIMITS, TIMEOUT)
+    assert gate.arm() == (True, "armed")
+    return gate
+
+
+def moving(now: int = START) -> MotorGate:
+    gate = armed()
+    assert gate.offer(GOOD, now, now)
+    assert gate.output(now).tolist() == GOOD.tolist()
+    return gate
+
+
+# Rule by rule --------------------------------------------------------------------------------------------------------
+
+
+def test_stands_from_the_start() -> None:
+    gate = MotorGate(LIMITS, TIMEOUT)
+    assert gate.state is GateState.DISARMED
+    assert gate.reason == "not armed yet"
+    assert gate.output(START).tolist() == ZERO
+    assert not gate.offer(GOOD, START, START)
+    assert gate.output(START).tolist() == ZERO
+    assert gate.counters == GateCounters(ignored=1)
+
+
+def test_armed_stands_until_the_first_command() -> None:
+    assert armed().output(START).tolist() == ZERO
+
+
+def test_command_from_before_arming_is_not_kept() -> None:
+    gate = MotorGate(LIMITS, TIMEOUT)
+    gate.offer(GOOD, START, START)
+    gate.arm()
+    assert gate.output(START).tolist() == ZERO
+
+
+@pytest.mark.parametrize("rates", [
+    [math.nan, 20.0], [20.0, math.inf], [LOW - 1e-9, 20.0], [20.0, HIGH + 1e-9], [0.0, 20.0], [-20.0, -20.0],
+    [20.0], [20.0, 20.0, 20.0], [], [[20.0, 20.0]]], ids=str)
+def test_command_that_is_not_admissible_makes_it_stand(rates: list[float]) -> None:
+    gate = moving()
+    assert not gate.offer(np.array(rates), START + MS, START + MS)
+    assert gate.output(START + MS).tolist() == ZERO, "nothing is clipped, and the last good command is not kept"
+    assert gate.counters == GateCounters(refused=1)
+    assert gate.state is GateState.ARMED
+    assert gate.offer(GOOD, START + 2 * MS, START + 2 * MS)
+    assert gate.output(START + 2 * MS).tolist() == GOOD.tolist()
+
+
+@pytest.mark.parametrize("stamp", [START, START - 1, START - 100 * MS])
+def test_repeated_and_older_commands_are_late(stamp: int) -> None:
+    gate = moving()
+    assert not gate.offer(np.array([40.0, 40.0]), stamp, START + MS)
+    assert gate.output(START + MS).tolist() == GOOD.tolist(), "the one in force is not touched"
+    assert gate.counters == GateCounters(late=1)
+
+
+def test_command_for_an_old_state_is_late() -> None:
+    gate = armed()
+    assert not gate.offer(GOOD, START - LIMIT - 1, START)
+    assert gate.offer(GOOD, START - LIMIT, START)
+    assert gate.counters == GateCounters(late=1)
+
+
+def test_command_from_the_future_does_not_block_the_present() -> None:
+    """A sender with another clock must not be the only one that is ever heard again."""
+    gate = moving()
+    assert not gate.offer(GOOD, START + 10_000 * MS, START + MS)
+    assert gate.counters == GateCounters(late=1)
+    assert gate.offer(GOOD, START + 2 * MS, START + 2 * MS)
+
+
+def test_watchdog() -> None:
+    gate = moving()
+    assert gate.output(START + LIMIT).tolist() == GOOD.tolist()
+    for _ in range(3):
+        assert gate.output(START + LIMIT + 1).tolist() == ZERO
+    assert gate.counters == GateCounters(timeouts=1), "one lapse is one time-out"
+    assert gate.state is GateState.ARMED
+    later = START + 2 * LIMIT
+    assert gate.offer(GOOD, later, later)
+    assert gate.output(later).tolist() == GOOD.tolist()
+    gate.output(later + LIMIT + 1)
+    assert gate.counters == GateCounters(timeouts=2)
+
+
+def test_silence_while_standing_is_no_time_out() -> None:
+    gate = armed()
+    assert gate.offer(np.zeros(2), START, START)
+    assert gate.output(START + 10 * LIMIT).tolist() == ZERO
+    assert gate.counters == GateCounters()
+
+
+def test_repeated_command_does_not_feed_the_watchdog() -> None:
+    gate = moving()
+    for ms in range(1, 300):
+        gate.offer(GOOD, START, START + ms * MS)
+    assert gate.output(START + LIMIT + 1).tolist() == ZERO
+
+
+def test_stop_latches() -> None:
+    gate = moving()
+    gate.stop("estop topic")
+    assert gate.output(START).tolist() == ZERO
+    assert (gate.state, gate.reason) == (GateState.STOPPED, "estop topic")
+    for act in (gate.arm, gate.disarm):
+        act()
+        assert gate.state is GateState.STOPPED
+    assert gate.arm() == (False, "stopped: estop topic; call reset_stop first")
+    assert not gate.offer(GOOD, START + MS, START + MS)
+    assert gate.output(START + MS).tolist() == ZERO
+    assert gate.counters == GateCounters(ignored=1, safety_stops=1)
+
+
+def test_second_stop_keeps_the_first_reason() -> None:
+    gate = moving()
+    gate.stop("first")
+    gate.stop("second")
+    assert gate.reason == "first"
+    assert gate.counters.safety_stops == 1
+
+
+def test_stop_counts_even_when_disarmed() -> None:
+    gate = MotorGate(LIMITS, TIMEOUT)
+    gate.stop("estop")
+    assert gate.counters.safety_stops == 1
+    assert not gate.arm()[0]
+
+
+def test_release_is_reset_then_arm_then_zero_first() -> None:
+    gate = moving()
+    gate.stop("estop")
+    assert gate.reset_stop() == (True, "disarmed")
+    assert gate.output(START).tolist() == ZERO
+    assert not gate.offer(GOOD, START + MS, START + MS), "reset alone does not release"
+    assert gate.arm()[0]
+    assert gate.output(START + MS).tolist() == ZERO, "what ran before the stop is forgotten"
+    assert gate.offer(GOOD, START + 2 * MS, START + 2 * MS)
+    assert gate.output(START + 2 * MS).tolist() == GOOD.tolist()
+
+
+def test_reset_without_a_stop_changes_nothing() -> None:
+    gate = moving()
+    assert gate.reset_stop() == (True, "armed")
+    assert gate.output(START).tolist() == GOOD.tolist()
+
+
+def test_disarm_stands_at_once() -> None:
+    gate = moving()
+    assert gate.disarm() == (True, "disarmed")
+    assert gate.output(START).tolist() == ZERO
+    assert gate.arm()[0]
+    assert gate.output(START).tolist() == ZERO
+
+
+def test_arming_twice_does_not_interrupt() -> None:
+    gate = moving()
+    assert gate.arm() == (True, "armed")
+    assert gate.output(START).tolist() == GOOD.tolist()
+
+
+def test_sender_may_use_its_array_again() -> None:
+    gate, rates = armed(), GOOD.copy()
+    gate.offer(rates, START, START)
+    rates[:] = 1000.0
+    assert gate.output(START).tolist() == GOOD.tolist()
+
+
+def test_standing_output_cannot_be_changed() -> None:
+    output = MotorGate(LIMITS, TIMEOUT).output(START)
+    with pytest.raises(ValueError, match="read-only"):
+        output[0] = 50.0
+
+
+# Any sequence --------------------------------------------------------------------------------------------------------
+
+
+rates_strategy = st.one_of(
+    st.tuples(st.floats(LOW, HIGH), st.floats(LOW, HIGH)), st.just((0.0, 0.0)),
+    st.tuples(st.floats(), st.floats()), st.tuples(st.floats(-HIGH, 2 * HIGH), st.floats(LOW, HIGH)))
+
+
+class GateMachine(RuleBasedStateMachine):
+    """The gate beside the plainest model of its rules: a state, the accepted command, five counters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = MotorGate(LIMITS, TIMEOUT)
+        self.now = START
+        self.state = "disarmed"
+        self.accepted: tuple[list[float], int, int] | None = None  # rates, stamp, arrival
+        self.counts = GateCounters()
+        self.lapsed = False
+
+    @initialize(now=st.integers(0, 2**62))
+    def begin(self, now: int) -> None:
+        self.now = now
+
+    @rule(ms=st.integers(0, 450), ns=st.sampled_from([0, 0, 1]))
+    def wait(self, ms: int, ns: int) -> None:
+        self.now += ms * MS + ns
+
+    @rule()
+    def arm(self) -> None:
+        success, _ = self.gate.arm()
+        assert success is (self.state != "stopped")
+        if self.state == "disarmed":
+            self.state, self.accepted = "armed", None
+
+    @rule()
+    def disarm(self) -> None:
+        assert self.gate.disarm()[0]
+        self.state = "stopped" if self.state == "stopped" else "disarmed"
+        self.accepted = None
+
+    @rule()
+    def stop(self) -> None:
+        self.gate.stop("test")
+        self.counts.safety_stops += self.state != "stopped"
+        self.state, self.accepted = "stopped", None
+
+    @rule()
+    def reset_stop(self) -> None:
+        assert self.gate.reset_stop()[0]
+        self.state = "disarmed" if self.state == "stopped" else self.state
+
+    @rule(rates=rates_strategy, age_ms=st.sampled_from([0, 0, 0, 50, 299, 300, 301, 1000, -10, -5000]),
+          ns=st.sampled_from([0, 0, -1, 1]))
+    def offer(self, rates: tuple[float, float], age_ms: int, ns: int) -> None:
+        stamp = self.now - age_ms * MS + ns
+        got = self.gate.offer(np.array(rates), stamp, self.now)
+        left, right = rates
+        in_range = (left == right == 0.0) or (LOW <= left <= HIGH and LOW <= right <= HIGH)
+        if self.state != "armed":
+            self.counts.ignored += 1
+            assert not got
+        elif not in_range:
+            self.counts.refused += 1
+            assert not got
+            if self.accepted is not None:
+                self.accepted = ([0.0, 0.0], *self.accepted[1:])
+        elif abs(self.now - stamp) > LIMIT or (self.accepted is not None and stamp <= self.accepted[1]):
+            self.counts.late += 1
+            assert not got
+        else:
+            assert got
+            self.accepted, self.lapsed = (list(rates), stamp, self.now), False
+
+    @invariant()
+    def output_is_what_the_model_allows(self) -> None:
+        output = self.gate.output(self.now)
+        assert output.shape == (2,)
+        assert np.all(np.isfinite(output))
+        expected = [0.0, 0.0]
+        if self.state == "armed" and self.accepted is not None:
+            rates, _, arrival = self.accepted
+            if self.now - arrival <= LIMIT:
+                expected = rates
+            elif not self.lapsed:
+                self.lapsed = True
+                self.counts.timeouts += any(rates)
+        assert output.tolist() == expected
+        assert not output.any() or LIMITS.admits(output)
+
+    @invariant()
+    def state_and_counters_agree(self) -> None:
+        assert str(self.gate.state) == self.state
+        assert self.gate.counters == self.counts
+        assert self.gate.reason or self.state == "armed", "a robot that stands says why"
+
+
+GateMachine.TestCase.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+TestGate = GateMachine.TestCase
