@@ -70,8 +70,8 @@ def loop_rows(bag: Path, control_period: float) -> list[Row]:
     rows += _percentiles("adapt", _column(adapted, "adapt_s"))
     in_time = _column(planned, "model_is_of_this_tick")
     rows += [
-        Row("share of adapt in the period", 100.0 * float(np.median(_column(adapted, "adapt_s"))) / control_period, "%"),
-        Row("share of plan in the period", 100.0 * float(np.median(_column(planned, "plan_s"))) / control_period, "%"),
+        *(Row(f"share of {name} in the period", 100.0 * float(np.median(_column(rows_of, f"{name}_s")) / control_period),
+              "%") for name, rows_of in (("adapt", adapted), ("plan", planned))),
         Row("ticks planned with their own model", 100.0 * float(in_time.mean()), "%"),
         Row("ticks measured", float(len(driven)), "1")]
     return rows

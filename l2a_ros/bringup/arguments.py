@@ -17,29 +17,17 @@ from pathlib import Path
 import yaml
 
 from l2a_ros.errors import UserError, unknown_name
+from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
 from l2a_ros.learning.methods import method_names
-from l2a_ros.robot.share import share_file, shared_names
+from l2a_ros.planning.planners import planner_names
+from l2a_ros.robot.share import share_file
+from l2a_ros.simulation.terrain import load_terrain, terrain_names
+from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
 from l2a_ros.trials.paths import load_path, path_names
 
-#: The names of :mod:`l2a_ros.planning.planners`; written here again because that module takes seconds to import.
-PLANNERS = ("random_shooting",)
-#: Clock modes with a name; any positive number is a factor of real time.
-REAL, LOCKSTEP = "real", "lockstep"
-#: Slowest and fastest factor of real time that is of any use.
-MIN_FACTOR, MAX_FACTOR = 0.01, 100.0
 MAX_SEED = 2**31 - 1
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-
-
-def planner_names() -> list[str]:
-    """Return the known planners."""
-    return sorted(PLANNERS)
-
-
-def terrain_names() -> list[str]:
-    """Return the known terrains: one settings file each."""
-    return shared_names("urdf/terrains", ".yaml")
 
 
 @dataclass(frozen=True)
@@ -67,7 +55,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),
     Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
     Argument("planner", "random_shooting", "How the next motor command is chosen.", names=planner_names),
-    Argument("terrain", "carpet", "What the robot walks on.", names=terrain_names),
+    Argument("terrain", "carpet", "What the robot walks on: by name or a YAML file.", names=terrain_names),
     Argument("fault", "", "What breaks and when: NAME[:ARGUMENTS][@ONSET_S], for example missing_leg:front_right@5.0 "
                           "or motor_gain:right,0.6; separate several with ';' or a space.", repeatable=True),
     Argument("checkpoint", "", "Trained model (safetensors); empty means the one shipped for the method."),
@@ -146,7 +134,7 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime) -> S
     settings = Settings(
         path=_path(text["path"]), method=_known("method", text["method"], method_names()),
         planner=_known("planner", text["planner"], planner_names()),
-        terrain=_known("terrain", text["terrain"], terrain_names()),
+        terrain=_terrain(text["terrain"]),
         faults=read_faults(values.get("fault", ())), checkpoint=_checkpoint(text["checkpoint"], text["method"]),
         clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=_seed(text["seed"]),
         out=_folder(text["out"] or f"runs/{now:%Y%m%d_%H%M%S}_{Path(text['path']).stem}_{text['method']}"),
@@ -199,17 +187,13 @@ def read_clock(text: str) -> str:
     Raises:
         UserError: if it is neither a mode nor a factor in range.
     """
-    if text in (REAL, LOCKSTEP):
-        return text
-    try:
-        factor = float(text)
-    except ValueError:
-        raise UserError(f"clock must be {REAL}, {LOCKSTEP} or a factor of real time such as 2.0, "
-                        f"not '{text}'") from None
-    # A not-a-number is in no range, so it ends here too.
-    if not MIN_FACTOR <= factor <= MAX_FACTOR:
-        raise UserError(f"clock as a factor of real time must be from {MIN_FACTOR:g} to {MAX_FACTOR:g}, not '{text}'")
-    return repr(factor)
+    speed = clock_speed(text)
+    return text if text in (REAL, LOCKSTEP) else repr(speed)
+
+
+def _terrain(text: str) -> str:
+    load_terrain(text)
+    return text if text in terrain_names() else str(Path(text).absolute())
 
 
 def _duration(text: str) -> float:
@@ -251,9 +235,7 @@ def _folder(text: str) -> Path:
 
 
 def _checkpoint(text: str, method: str) -> Path:
-    from l2a_ros.learning.checkpoint import check_checkpoint
-
-    path = _file("checkpoint", text) if text else share_file("checkpoints", f"millirobot_{method}.safetensors")
+    path = _file("checkpoint", text) if text else shipped_checkpoint(method)
     check_checkpoint(path, method)
     return path
 

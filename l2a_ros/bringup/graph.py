@@ -73,6 +73,8 @@ def _trial(settings: Settings) -> NodeSpec:
         **_common(settings), "path": settings.path, "duration": settings.duration, "out": str(settings.out),
         "method": settings.method, "planner": settings.planner, "terrain": settings.terrain,
         "faults": settings.faults, "seed": settings.seed, "checkpoint": str(settings.checkpoint),
+        # It starts once all of these hear each other; a recording would else miss the first messages.
+        "expected_nodes": ("state_estimator", "adaptation", "mpc", *(("recorder",) if settings.record else ())),
     }, (settings.config,), ends_run=True, console=True)
 
 

@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--run-seconds", type=float, default=20.0, help="length of one recording, s (default: 20)")
     parser.add_argument("--control-period", type=float, default=0.1, help="time between states, s (default: 0.1)")
     parser.add_argument("--seed", type=int, default=0, help="of starts, noise and driving (default: 0)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="robots at once (default: one per core)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="robots at once (default: cores)")
     parser.set_defaults(run=run)
 
 

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         trainer.load_progress(saved)
         print(f"going on after epoch {len(trainer.history)} ({saved})")
     total = settings.epochs * trainer.steps_per_epoch
-    with tqdm(total=total, initial=len(trainer.history) * trainer.steps_per_epoch, unit="step", desc="train") as progress:
+    done = len(trainer.history) * trainer.steps_per_epoch
+    with tqdm(total=total, initial=done, unit="step", desc="train") as progress:
         while not trainer.finished:
             epoch = trainer.train_epoch(progress.update)
             progress.set_postfix_str(f"epoch {epoch.epoch}: held-out {epoch.before:.4f} -> {epoch.after:.4f}")

@@ -13,25 +13,21 @@ from std_srvs.srv import Trigger
 
 from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Cut, Episode
-from l2a_ros.learning.checkpoint import load_checkpoint, shipped_checkpoint
-from l2a_ros.learning.methods import method_names
 from l2a_ros.learning.online import Adaptation, OnlineAdapter
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
 from l2a_ros.nodes.managed import ManagedNode
 from l2a_ros.nodes.messages import SECOND, commanded_rates, layout_vector, named_vector, to_nanoseconds
+from l2a_ros.nodes.model import MODEL_SCHEMA, load_model
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.robot.layout import STATE
 from l2a_ros.timing.statistics import Statistics
 
 SCHEMA = (
-    Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
+    *MODEL_SCHEMA,
     Parameter("lockstep", False, "wait for every command before the next state is used"),
-    Parameter("method", "grbal", "learning method", choices=method_names()),
-    Parameter("checkpoint", "", "trained model (.safetensors); empty for the shipped one of the method"),
     Parameter("command_wait", 0.015, "longest wait for the command that answers the state before, s", 0.0, 1.0),
-    Parameter("threads", 1, "processor threads of the numerical library", 1, 64),
 )
 #: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
 LOCKSTEP_WAIT = 5.0
@@ -49,20 +45,12 @@ class AdaptationNode(ManagedNode):
 
     def configure(self) -> None:
         """Load the checkpoint and open the interfaces."""
-        import torch
-
         settings = self.settings
-        torch.set_num_threads(settings["threads"])
-        path = settings["checkpoint"] or shipped_checkpoint(settings["method"])
-        checkpoint = load_checkpoint(path, settings["method"])
-        period = settings["control_period"]
-        if abs(checkpoint.card.control_period - period) > 1e-6:
-            raise UserError(f"checkpoint {path} was trained for a control period of {checkpoint.card.control_period:g} s, "
-                            f"not {period:g} s; use its period or train another")
+        checkpoint = load_model(settings)
         self._lockstep: bool = settings["lockstep"]
         self._wait = LOCKSTEP_WAIT if self._lockstep else settings["command_wait"]
         self._adapter = OnlineAdapter(checkpoint)
-        self._episode = Episode(period, max(1, self._adapter.window_length))
+        self._episode = Episode(settings["control_period"], max(1, self._adapter.window_length))
         self._answer: tuple[int, UInt8MultiArray] | None = None
         self._last: Adaptation | None = None
         self._latency = Statistics()
@@ -72,9 +60,8 @@ class AdaptationNode(ManagedNode):
         self._metrics = self.create_lifecycle_publisher(JointState, names.ADAPTATION_METRICS.name,
                                                         names.ADAPTATION_METRICS.profile(self._lockstep))
         self._subscriptions_made = [
-            self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, names.ROBOT_STATE.profile(self._lockstep)),
-            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command,
-                                     names.MOTOR_COMMANDS.profile(self._lockstep))]
+            self.create_subscription(JointState, topic.name, callback, topic.profile(self._lockstep))
+            for topic, callback in ((names.ROBOT_STATE, self._on_state), (names.MOTOR_COMMANDS, self._on_command))]
         self._service = self.create_service(Trigger, names.ADAPTATION_RESET, self._on_reset)
 
     def activate(self) -> None:

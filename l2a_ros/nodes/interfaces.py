@@ -88,7 +88,7 @@ RECORDED = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE, ODOME
             MOTOR_COMMANDS, REFERENCE_PATH, ADAPTATION_METRICS, MPC_METRICS, TRIAL_METRICS, ESTOP, DIAGNOSTICS)
 SENSOR_TOPICS = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE)
 
-#: Services (std_srvs/Trigger, except ``pause``: std_srvs/SetBool). ``arm`` and so on are the robot's, real or simulated.
+#: Services (std_srvs/Trigger, except ``pause``: std_srvs/SetBool). The first three are the robot's, real or simulated.
 ARM, DISARM, RESET_STOP = "arm", "disarm", "reset_stop"
 SIM_PAUSE, SIM_STEP, SIM_RESET = "sim/pause", "sim/step", "sim/reset"
 TRIAL_START, TRIAL_STOP = "trial/start", "trial/stop"

@@ -64,7 +64,7 @@ class ManagedNode(LifecycleNode):
             if not self._starting:
                 self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the transition has failed
             self._failure = error
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR

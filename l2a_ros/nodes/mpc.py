@@ -10,13 +10,12 @@ import numpy as np
 from nav_msgs.msg import Path
 from rclpy.event_handler import PublisherEventCallbacks, QoSOfferedDeadlineMissedInfo
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, UInt8MultiArray
 
 from l2a_ros.errors import UserError
 from l2a_ros.learning.adapted_model import AdaptedModel
-from l2a_ros.learning.checkpoint import load_checkpoint, shipped_checkpoint
-from l2a_ros.learning.methods import method_names
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
 from l2a_ros.nodes.managed import ManagedNode
@@ -29,6 +28,7 @@ from l2a_ros.nodes.messages import (
     path_points,
     to_nanoseconds,
 )
+from l2a_ros.nodes.model import MODEL_SCHEMA, load_model
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.planning.line_follower import Decision, LineFollower
@@ -42,26 +42,24 @@ from l2a_ros.robot.limits import REVOLUTION, LegRateLimits
 from l2a_ros.timing.statistics import Statistics
 
 SCHEMA = (
-    Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
+    *MODEL_SCHEMA,
     Parameter("lockstep", False, "wait for the adapted model of every state"),
-    Parameter("method", "grbal", "learning method of the checkpoint", choices=method_names()),
-    Parameter("checkpoint", "", "trained model (.safetensors); empty for the shipped one of the method"),
     Parameter("planner", "random_shooting", "how action sequences are searched", choices=planner_names()),
     Parameter("candidates", 200, "action sequences per plan", 1, 100000),
     Parameter("horizon", 10, "control periods per action sequence", 1, 100),
     Parameter("longest_hold", 7, "a sequence holds each draw for up to so many periods; 1 as published", 1, 100),
     Parameter("seed", 0, "of the planner's draws", 0, 2**31 - 1),
-    Parameter("lateral_weight", 50.0, "cost per metre beside the path", 0.0, 1e6),
-    Parameter("progress_weight", 10.0, "reward per metre along the path", 0.0, 1e6),
-    Parameter("heading_weight", 5.0, "cost per rad of heading error", 0.0, 1e6),
+    Parameter("lateral_weight", 50.0, "cost per metre beside the path", 0.0, 1e6, is_dynamic=True),
+    Parameter("progress_weight", 10.0, "reward per metre along the path", 0.0, 1e6, is_dynamic=True),
+    Parameter("heading_weight", 5.0, "cost per rad of heading error", 0.0, 1e6, is_dynamic=True),
     Parameter("slowest_leg_rate", 2.0, "slowest commanded leg rate, rev/s", 0.0, 20.0),
     Parameter("fastest_leg_rate", 9.0, "fastest commanded leg rate, rev/s", 0.1, 20.0),
     Parameter("model_wait", 0.025, "longest wait for the adapted model of a state, s", 0.0, 1.0),
     Parameter("maximum_state_age", 0.25, "the robot stands when the newest state is older, s", 0.01, 10.0),
-    Parameter("threads", 1, "processor threads of the numerical library", 1, 64),
 )
 #: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
 LOCKSTEP_WAIT = 10.0
+COUNTED = ("plans", "late plans", "deadlines missed", "models not in time", "messages of wrong layout")
 #: Control periods within which a command is promised on the topic.
 DEADLINE = 2.0
 #: Weight of the newest measurement in the running mean of the command delay.
@@ -88,24 +86,13 @@ class MpcNode(ManagedNode):
 
     def configure(self) -> None:
         """Load the checkpoint, build the planner, warm it up and open the interfaces."""
-        import torch
-
         settings = self.settings
-        torch.set_num_threads(settings["threads"])
-        path = settings["checkpoint"] or shipped_checkpoint(settings["method"])
-        checkpoint = load_checkpoint(path, settings["method"])
-        if abs(checkpoint.card.control_period - settings["control_period"]) > 1e-6:
-            raise UserError(f"checkpoint {path} was trained for a control period of {checkpoint.card.control_period:g} s, "
-                            f"not {settings['control_period']:g} s; use its period or train another")
-        try:
-            limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        checkpoint = load_model(settings)
+        limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
         planner = make_planner(settings["planner"], RandomShootingSettings(
             settings["candidates"], settings["horizon"], settings["longest_hold"], limits, settings["seed"]))
-        weights = LineFollowingWeights(settings["lateral_weight"], settings["progress_weight"],
-                                       settings["heading_weight"])
-        self._follower = LineFollower(RolloutEngine(checkpoint), planner, weights, limits, settings["control_period"])
+        self._follower = LineFollower(RolloutEngine(checkpoint), planner, self._weights(), limits,
+                                      settings["control_period"])
         self._warm_up()
         self._lockstep: bool = settings["lockstep"]
         self._model_wait = LOCKSTEP_WAIT if self._lockstep else settings["model_wait"]
@@ -117,7 +104,7 @@ class MpcNode(ManagedNode):
         self._stopped = False
         self._reason = "no state yet"
         self._latency, self._planning = Statistics(), Statistics()
-        self._counts = dict.fromkeys(("plans", "late plans", "deadlines missed", "models not in time", "messages of wrong layout"), 0)
+        self._counts = dict.fromkeys(COUNTED, 0)
         self._commands = self.create_lifecycle_publisher(
             JointState, names.MOTOR_COMMANDS.name,
             names.MOTOR_COMMANDS.with_deadline(self._lockstep, DEADLINE * settings["control_period"]),
@@ -125,6 +112,7 @@ class MpcNode(ManagedNode):
         self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name,
                                                         names.MPC_METRICS.profile(self._lockstep))
         self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.profile(self._lockstep))
+        self.add_post_set_parameters_callback(self._on_parameters)
         # A plan that took too long must not be followed by plans for states that are old by now.
         state_qos = names.ROBOT_STATE.newest(self._lockstep)
         self._subscriptions_made = [
@@ -133,6 +121,14 @@ class MpcNode(ManagedNode):
                                      names.ADAPTED_MODEL.profile(self._lockstep)),
             self.create_subscription(Path, names.REFERENCE_PATH.name, self._on_path, names.REFERENCE_PATH.qos),
             self.create_subscription(Bool, names.ESTOP.name, self._on_estop, names.ESTOP.qos)]
+
+    def _weights(self) -> LineFollowingWeights:
+        return LineFollowingWeights(*(self.settings[f"{term}_weight"] for term in ("lateral", "progress", "heading")))
+
+    def _on_parameters(self, parameters: list[RosParameter]) -> None:
+        # The executor has one thread: this runs between two ticks.
+        self.settings |= {each.name: each.value for each in parameters if each.name in self.settings}
+        self._follower.set_weights(self._weights())
 
     def _warm_up(self) -> None:
         """Plan a few times along a line, so that the first real plan is not the slow one."""
@@ -158,6 +154,7 @@ class MpcNode(ManagedNode):
         """Close the interfaces."""
         for subscription in self._subscriptions_made:
             self.destroy_subscription(subscription)
+        self.remove_post_set_parameters_callback(self._on_parameters)
         for publisher in (self._commands, self._metrics, self._plan):
             self.destroy_publisher(publisher)
         return super().on_cleanup(state)

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Node: the simulated robot, with the topics and services of the real one.
 
-Three ways time passes (parameter ``clock``): ``real`` follows the wall clock and stamps with it; a factor runs that many
-times as fast and publishes /clock; ``lockstep`` publishes /clock too and waits for the command of every control period,
-so that the result does not depend on the machine.
+Three ways time passes (parameter ``clock``): ``real`` follows the wall clock and stamps with it; a factor runs that
+many times as fast and publishes /clock; ``lockstep`` publishes /clock too and waits for the command of every control
+period, so that the result does not depend on the machine.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -33,11 +32,12 @@ from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.sensors import Sensors
 from l2a_ros.simulation.terrain import load_terrain, terrain_names
+from l2a_ros.timing.clock_mode import REAL, clock_speed
 
 SCHEMA = (
     Parameter("control_period", 0.1, "time between commands, s (lock-step: the world stops that often)", 0.005, 1.0),
     Parameter("lockstep", False, "set by clock; the same for every node of a graph"),
-    Parameter("clock", "real", "real, lockstep, or how many times faster than real (0.1 to 100)"),
+    Parameter("clock", "real", "real, lockstep, or a factor of real time such as 2.0"),
     Parameter("terrain", "carpet", f"floor: {', '.join(terrain_names())}, or a YAML file"),
     Parameter("faults", [""], "what breaks: NAME[:ARGUMENTS][@ONSET_S]"),
     Parameter("seed", 0, "of the start and the sensor noise", 0, 2**31 - 1),
@@ -57,23 +57,6 @@ REPEAT = 0.25
 SIMULATED_START = SECOND
 
 
-def parse_clock(text: str) -> float:
-    """Return the speed factor of a clock: 1 for real, 0 for lockstep.
-
-    Raises:
-        UserError: if it is neither nor a factor.
-    """
-    if text in ("real", "lockstep"):
-        return 1.0 if text == "real" else 0.0
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = math.nan
-    if not 0.1 <= factor <= 100.0:
-        raise UserError(f"clock must be real, lockstep or a factor from 0.1 to 100, not '{text}'")
-    return factor
-
-
 class MujocoSimNode(ManagedNode):
     """Shell of :class:`Millirobot`, :class:`Sensors` and :class:`MotorGate`."""
 
@@ -86,14 +69,11 @@ class MujocoSimNode(ManagedNode):
     def configure(self) -> None:
         """Build the world and open the interfaces."""
         settings = self.settings
-        self._speed = parse_clock(settings["clock"])
+        self._speed = clock_speed(settings["clock"])
         self._lockstep = self._speed == 0.0
         self._period_ms = round(settings["control_period"] * 1000)
         faults = [parse_fault(text) for text in settings["faults"]]
-        try:
-            limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
         self._robot = Millirobot(load_terrain(settings["terrain"]), settings["seed"], faults)
         self._sensors = Sensors(self._robot, settings["seed"])
         self._gate = MotorGate(limits, settings["command_timeout"])
@@ -110,7 +90,7 @@ class MujocoSimNode(ManagedNode):
             self._open_viewer()
         self._outputs: dict[str, Any] = {}
         topics = [*names.SENSOR_TOPICS]
-        if self.settings["clock"] != "real":
+        if self.settings["clock"] != REAL:
             topics += [names.CLOCK]
         if self._lockstep:
             topics += [names.SIM_TICK]
@@ -118,8 +98,8 @@ class MujocoSimNode(ManagedNode):
             self._outputs[topic.name] = self.create_lifecycle_publisher(topic.type, topic.name,
                                                                            topic.profile(self._lockstep))
         self._subscriptions_made = [
-            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command, names.MOTOR_COMMANDS.profile(self._lockstep)),
-            self.create_subscription(Bool, names.ESTOP.name, self._on_estop, names.ESTOP.qos)]
+            self.create_subscription(topic.type, topic.name, callback, topic.profile(self._lockstep))
+            for topic, callback in ((names.MOTOR_COMMANDS, self._on_command), (names.ESTOP, self._on_estop))]
         self._services_made = [
             self.create_service(Trigger, names.ARM, lambda _, r: self._answer(r, *self._gate.arm())),
             self.create_service(Trigger, names.DISARM, lambda _, r: self._answer(r, *self._gate.disarm())),
@@ -133,13 +113,13 @@ class MujocoSimNode(ManagedNode):
             import mujoco.viewer
 
             self._viewer = mujoco.viewer.launch_passive(self._robot.model, self._robot.data)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a display can fail in any way
             raise UserError(f"the viewer cannot open a window ({str(error).splitlines()[0]}); "
                             "run with headless true") from None
 
     def activate(self) -> None:
         """Let time pass."""
-        self._epoch = self.get_clock().now().nanoseconds if self.settings["clock"] == "real" else SIMULATED_START
+        self._epoch = self.get_clock().now().nanoseconds if self.settings["clock"] == REAL else SIMULATED_START
         self._epoch -= self._elapsed_ms * _MILLISECOND
         self._anchor = time.monotonic() - self._elapsed_ms / 1000.0 / (self._speed or 1.0)
         self._active = True
@@ -204,7 +184,7 @@ class MujocoSimNode(ManagedNode):
     def _skip(self, seconds: float) -> None:
         """Leave out time: the stamps go on, the world does not."""
         self._anchor += seconds / self._speed
-        if self.settings["clock"] == "real":
+        if self.settings["clock"] == REAL:
             self._epoch += round(seconds * SECOND)
 
     def _advance(self, milliseconds: int) -> None:

@@ -27,6 +27,7 @@ class Parameter:
         minimum: smallest admissible number, with ``maximum``.
         maximum: largest admissible number.
         choices: admissible strings; empty means any.
+        is_dynamic: whether the node takes a new value while it runs (between two ticks); else it takes a restart.
     """
 
     name: str
@@ -35,10 +36,11 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     choices: Sequence[str] = ()
+    is_dynamic: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
-        """Return the ROS descriptor; parameters are read-only: a change takes a restart unless a node says otherwise."""
-        descriptor = ParameterDescriptor(description=self.description, read_only=True)
+        """Return the ROS descriptor."""
+        descriptor = ParameterDescriptor(description=self.description, read_only=not self.is_dynamic)
         if self.choices:
             descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
         if self.minimum is not None and self.maximum is not None:

@@ -56,8 +56,9 @@ class StateEstimatorNode(Node):
         self._periods = Statistics()
         self._bad_messages = 0
 
-        self._state = self.create_publisher(JointState, names.ROBOT_STATE.name, names.ROBOT_STATE.profile(self._lockstep))
-        self._odometry = self.create_publisher(Odometry, names.ODOMETRY.name, names.ODOMETRY.profile(self._lockstep))
+        self._state, self._odometry = (
+            self.create_publisher(topic.type, topic.name, topic.profile(self._lockstep))
+            for topic in (names.ROBOT_STATE, names.ODOMETRY))
         for topic in names.SENSOR_TOPICS:
             self.create_subscription(topic.type, topic.name, partial(self._on_sensor, topic),
                                      topic.profile(self._lockstep))

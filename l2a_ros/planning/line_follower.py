@@ -64,6 +64,12 @@ class LineFollower:
         self._start, self._projection = start, None
         self._planner.reset()
 
+    def set_weights(self, weights: LineFollowingWeights) -> None:
+        """Use other weights of the cost from the next tick on."""
+        self._weights = weights
+        if self._cost is not None:
+            self._cost = LineFollowingCost(self._cost.path, weights)
+
     def wants_plan(self, stamp: int) -> bool:
         """Tell whether the tick with this stamp (ns) has a path to follow."""
         return self._cost is not None and stamp >= self._start

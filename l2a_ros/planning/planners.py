@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The planners by name."""
+"""The planners by name; nothing slow is imported before one is made."""
 
 from __future__ import annotations
 
-from l2a_ros.errors import unknown_name
-from l2a_ros.planning.random_shooting import RandomShooting, RandomShootingSettings
+import importlib
+from typing import TYPE_CHECKING
 
-_PLANNERS = {"random_shooting": RandomShooting}
+from l2a_ros.errors import unknown_name
+
+if TYPE_CHECKING:
+    from l2a_ros.planning.random_shooting import RandomShooting, RandomShootingSettings
+
+_PLANNERS = {"random_shooting": ("l2a_ros.planning.random_shooting", "RandomShooting")}
 
 
 def planner_names() -> list[str]:
@@ -22,4 +27,6 @@ def make_planner(name: str, settings: RandomShootingSettings) -> RandomShooting:
     """
     if name not in _PLANNERS:
         raise unknown_name("planner", name, planner_names())
-    return _PLANNERS[name](settings)
+    module, attribute = _PLANNERS[name]
+    planner: RandomShooting = getattr(importlib.import_module(module), attribute)(settings)
+    return planner

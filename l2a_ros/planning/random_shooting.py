@@ -31,8 +31,8 @@ class RandomShootingSettings:
     Args:
         candidates: action sequences per plan (n).
         horizon: steps per sequence (h).
-        longest_hold: a candidate holds each of its draws for the same number of steps, itself drawn from 1 to this. 1 is
-            the published way (a new draw every step); longer holds reach sharp turns with fewer candidates, since
+        longest_hold: a candidate holds each of its draws for the same number of steps, itself drawn from 1 to this.
+            1 is the published way (a new draw every step); longer holds reach sharp turns with fewer candidates, since
             independent draws average out.
         limits: admissible crank rates; actions are drawn uniformly within them.
         seed: of the draws; with the tick's number it fixes them.

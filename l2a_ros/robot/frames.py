@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2a_ros.robot.layout import ACTION, STATE
+from l2a_ros.robot.layout import INPUT_STATE_NAMES, STATE
 
 _PLANE_POSITION = STATE.indices(["position_x", "position_y"])
 _PLANE_VELOCITY = STATE.indices(["velocity_x", "velocity_y"])
@@ -26,13 +26,7 @@ _TURNED = [_PLANE_POSITION, _PLANE_VELOCITY, _YAW]
 _TURNED_FIRST = [pair[0] for pair in _TURNED]
 _TURNED_SECOND = [pair[1] for pair in _TURNED]
 
-#: State elements the network sees; position in the plane and yaw are constant in the heading frame.
-INPUT_STATE_NAMES = tuple(name for name in STATE.names if name not in (
-    "position_x", "position_y", "yaw_cos", "yaw_sin"))
 _INPUT_STATES = STATE.indices(INPUT_STATE_NAMES)
-
-INPUT_SIZE = len(INPUT_STATE_NAMES) + ACTION.size
-OUTPUT_SIZE = STATE.size
 
 
 def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

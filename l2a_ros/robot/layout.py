@@ -123,3 +123,11 @@ LEGS = tuple(f"{place}_{side}" for side in SIDES for place in ("front", "middle"
 #: ``motor_telemetry``: back-EMF in volts, duty as a fraction of full (-1 to 1).
 MOTOR_TELEMETRY = Layout("motor telemetry", (
     ("left_back_emf", "V"), ("right_back_emf", "V"), ("left_duty", "1"), ("right_duty", "1")))
+
+#: State elements the dynamics network sees: position in the plane and yaw are constant in the heading frame.
+INPUT_STATE_NAMES = tuple(name for name in STATE.names if name not in (
+    "position_x", "position_y", "yaw_cos", "yaw_sin"))
+
+#: What goes into the dynamics network and what comes out, elements.
+INPUT_SIZE = len(INPUT_STATE_NAMES) + ACTION.size
+OUTPUT_SIZE = STATE.size

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from l2a_ros.errors import UserError
+
 REVOLUTION = 2.0 * math.pi
 
 
@@ -27,7 +29,8 @@ class LegRateLimits:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.minimum < self.maximum or not math.isfinite(self.maximum):
-            raise ValueError("leg rate limits need 0 <= minimum < maximum, finite, in rad/s")
+            raise UserError("the slowest leg rate must be at least 0 and below the fastest, both finite; "
+                            f"not {self.minimum:g} and {self.maximum:g} rad/s")
 
     def admits(self, command: np.ndarray) -> bool:
         """Tell whether a command of shape ``(2,)`` in rad/s is finite and in range, or a stand."""

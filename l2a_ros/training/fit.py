@@ -7,6 +7,7 @@ past, judge on the future, and differentiate through the adaptation (second orde
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Transitions
-from l2a_ros.learning.checkpoint import Checkpoint, ModelCard, layer_sizes, make_checkpoint
+from l2a_ros.learning.checkpoint import Checkpoint, make_checkpoint
+from l2a_ros.learning.checkpoint_file import ModelCard, layer_sizes
 from l2a_ros.learning.network import Layer, Weights, forward, initial_weights, inner_steps
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.robot.frames import model_input, state_change
@@ -89,6 +91,13 @@ class _Windows:
         return self.inputs[rows], self.targets[rows]
 
 
+def _fingerprint(sides: Sequence[_Windows]) -> str:
+    digest = hashlib.sha256()
+    for tensor in (tensor for side in sides for tensor in (side.inputs, side.targets, side.starts)):
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def _flatten(segments: Sequence[Transitions], length: int) -> tuple[Tensor, Tensor, Tensor]:
     inputs = torch.cat([model_input(s.states, s.actions) for s in segments])
     targets = torch.cat([state_change(s.states, s.next_states) for s in segments])
@@ -137,6 +146,7 @@ class Trainer:
         self._training, self._validation = (
             _Windows(self.inputs.normalise(data[name][0]), self.outputs.normalise(data[name][1]), data[name][2])
             for name in ("training", "validation"))
+        self._data = _fingerprint((self._training, self._validation))
         generator = torch.Generator().manual_seed(settings.seed)
         self.weights: Weights = [
             Layer(layer.weight.requires_grad_(), layer.bias.requires_grad_())
@@ -236,7 +246,7 @@ class Trainer:
             tensors[f"{i}.value"], tensors[f"{i}.best"] = parameter.detach(), self._best_weights[i]
             for key in ("exp_avg", "exp_avg_sq", "step"):
                 tensors[f"{i}.{key}"] = state[key]
-        metadata = {"settings": json.dumps(asdict(self.settings)), "transitions": str(self.transitions),
+        metadata = {"settings": json.dumps(asdict(self.settings)), "data": self._data,
                     "history": json.dumps([asdict(report) for report in self.history])}
         unfinished = path.with_name(f".{path.name}.unfinished")
         unfinished.write_bytes(save(tensors, metadata=metadata))
@@ -249,22 +259,26 @@ class Trainer:
             UserError: if the file is damaged or belongs to other data or settings.
         """
         advice = f"delete {path} to start anew"
+        damaged = UserError(f"the saved progress {path} is damaged; {advice}")
         try:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            settings = json.loads(metadata["settings"])
+                saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            settings, data = json.loads(metadata["settings"]), metadata["data"]
             history = [EpochReport(**report) for report in json.loads(metadata["history"])]
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
-            raise UserError(f"the saved progress {path} is damaged; {advice}") from None
-        same_settings = settings == json.loads(json.dumps(asdict(self.settings)))
-        if not same_settings or metadata["transitions"] != str(self.transitions):
+            raise damaged from None
+        if settings != json.loads(json.dumps(asdict(self.settings))) or data != self._data:
             raise UserError(f"the saved progress {path} belongs to other settings or data; {advice}")
+        kinds = ("value", "best", "exp_avg", "exp_avg_sq", "step")
+        try:
+            tensors = [{kind: saved[f"{i}.{kind}"] for kind in kinds} for i in range(len(self._parameters))]
+        except KeyError:
+            raise damaged from None
         self.history = history
         self._best = min((report.after for report in history), default=math.inf)
         with torch.no_grad():
-            for i, parameter in enumerate(self._parameters):
-                parameter.copy_(tensors[f"{i}.value"])
-                self._best_weights[i] = tensors[f"{i}.best"]
-                self._optimizer.state[parameter] = {
-                    key: tensors[f"{i}.{key}"] for key in ("exp_avg", "exp_avg_sq", "step")}
+            for i, (parameter, of_parameter) in enumerate(zip(self._parameters, tensors, strict=True)):
+                parameter.copy_(of_parameter.pop("value"))
+                self._best_weights[i] = of_parameter.pop("best")
+                self._optimizer.state[parameter] = of_parameter

@@ -90,7 +90,7 @@ def test_every_element_is_where_its_name_says() -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5), st.floats(-3.1, 3.1), st.booleans())
 def test_attitude_is_roll_pitch_yaw_of_rep_103(roll: float, pitch: float, yaw: float, negate: bool) -> None:
-    """Against matrices written out: turn about x, then y, then z of map; both signs of a quaternion are one attitude."""
+    """Against matrices written out: turn about x, y, then z of map; a quaternion and its negative are one."""
     assembler, measured = fresh(), pose(NOW + MS, angles=(roll, pitch, yaw))
     if negate:
         measured = dataclasses.replace(measured, quaternion=-measured.quaternion)

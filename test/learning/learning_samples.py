@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from l2a_ros.experience.transitions import Transitions
-from l2a_ros.learning.checkpoint import Checkpoint, ModelCard, layer_sizes, make_checkpoint
+from l2a_ros.learning.checkpoint import Checkpoint, make_checkpoint
+from l2a_ros.learning.checkpoint_file import ModelCard, layer_sizes
 from l2a_ros.learning.network import Layer, Weights, initial_weights
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.robot.frames import apply_change, model_input, state_change

@@ -19,7 +19,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile
 from std_srvs.srv import SetBool, Trigger
@@ -145,6 +145,8 @@ class NodeThread:
                    signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         try:
             self.node = self._factory()
+            #: The loop ends when this is a number (and not by a shutdown under its feet).
+            self.node.exit_code = None
             self._executor = make_executor()
             self._executor.add_node(self.node)
         except BaseException:
@@ -157,16 +159,15 @@ class NodeThread:
     def _run(self) -> None:
         try:
             spin(self.node, self._executor)
-        except ExternalShutdownException:
-            pass
         except BaseException as error:  # noqa: BLE001 - the test fails with it
             self.failure = error
 
     def __exit__(self, kind: object, *_: object) -> None:
         alive = self._thread.is_alive()
-        rclpy.shutdown()
+        self.node.exit_code = 0
         self._thread.join(10.0)
         self.node.destroy_node()
+        rclpy.shutdown()
         if kind is None:
             assert alive and self.failure is None, f"the node died: {self.failure!r}"
 

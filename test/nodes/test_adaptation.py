@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from lifecycle_msgs.msg import Transition
 from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, assert_refused, refusal, until
@@ -20,7 +19,8 @@ from safetensors.torch import save_file
 
 from l2a_ros.experience.transitions import Episode
 from l2a_ros.learning.adapted_model import AdaptationStatus, AdaptedModel
-from l2a_ros.learning.checkpoint import load_checkpoint, shipped_checkpoint
+from l2a_ros.learning.checkpoint import load_checkpoint
+from l2a_ros.learning.checkpoint_file import shipped_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.adaptation import AdaptationNode

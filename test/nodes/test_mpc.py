@@ -20,7 +20,8 @@ from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, assert_
 from std_msgs.msg import Bool, UInt8MultiArray
 
 from l2a_ros.learning.adapted_model import AdaptationStatus, AdaptedModel
-from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint, shipped_checkpoint
+from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
+from l2a_ros.learning.checkpoint_file import shipped_checkpoint
 from l2a_ros.learning.network import Factors
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.messages import named_values, path_message, path_points

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ class Sensors:
         peer.offer(*names.SENSOR_TOPICS)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Sensors:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from l2a_ros.robot.frames import (
-    INPUT_SIZE,
-    INPUT_STATE_NAMES,
-    OUTPUT_SIZE,
     apply_change,
     heading_frame,
     model_input,
@@ -23,7 +20,7 @@ from l2a_ros.robot.frames import (
     planar_pose_of,
     state_change,
 )
-from l2a_ros.robot.layout import ACTION, STATE
+from l2a_ros.robot.layout import ACTION, INPUT_SIZE, INPUT_STATE_NAMES, OUTPUT_SIZE, STATE
 
 ANGLES = ("roll", "pitch", "yaw", "left_leg", "right_leg")
 seeds, shapes = st.integers(0, 2**31), st.sampled_from([(), (1,), (5,), (2, 3), (4, 2, 3)])

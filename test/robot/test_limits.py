@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from l2a_ros.errors import UserError
 from l2a_ros.robot.limits import REVOLUTION, STAND, LegRateLimits
 
 LIMITS = LegRateLimits()
@@ -48,7 +49,7 @@ def test_only_a_stand_or_both_in_range(left: float, right: float) -> None:
 @pytest.mark.parametrize(("minimum", "maximum"), [
     (2.0, 2.0), (3.0, 2.0), (-1.0, 2.0), (0.0, math.inf), (math.nan, 2.0), (0.0, math.nan), (math.inf, math.inf)])
 def test_limits_that_make_no_range_are_refused(minimum: float, maximum: float) -> None:
-    with pytest.raises(ValueError, match="0 <= minimum < maximum"):
+    with pytest.raises(UserError, match="slowest leg rate must be"):
         LegRateLimits(minimum, maximum)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from scenario import l2a
 
 from l2a_ros.cli.main import main
-from l2a_ros.learning.checkpoint import shipped_checkpoint
+from l2a_ros.learning.checkpoint_file import shipped_checkpoint
 
 
 def altered_checkpoint(path: Path, **card: Any) -> Path:

@@ -54,12 +54,11 @@ def test_early_call_serves_the_next_deadline() -> None:
 @given(st.floats(1e-3, 10.0), st.floats(0.0, 1e6), st.lists(st.floats(0.0, 5.0), min_size=1, max_size=60))
 def test_never_drifts(period: float, start: float, lateness: list[float]) -> None:
     """Whatever the loop does, deadlines lie on the grid of the start, ahead of now, and none goes uncounted."""
-    deadlines, now, served = Deadlines(period, start), start, 0
+    deadlines, now = Deadlines(period, start), start
     slack = 1e-9 * (abs(start) + 1.0)
-    for late in lateness:
+    for served, late in enumerate(lateness, 1):
         now = max(now, deadlines.next) + late * period
         missed = deadlines.advance(now)
-        served += 1
         assert missed >= 0
         steps = (deadlines.next - start) / period
         assert steps == pytest.approx(round(steps), abs=1e-3)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of a trained model: tensors in safetensors, everything else as JSON in the same file's metadata.
+
+Without torch, so that a command line can be checked before anything slow is imported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from l2a_ros.errors import UserError
+from l2a_ros.learning.methods import find_method, method_names
+from l2a_ros.robot.layout import ACTION, INPUT_SIZE, OUTPUT_SIZE, STATE
+from l2a_ros.robot.share import share_file
+
+FORMAT = 1
+_KEY = "l2a_ros"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a checkpoint is and how it was made.
+
+    Args:
+        method: name of the learning method.
+        state_names: the state layout it was trained on.
+        action_names: the action layout.
+        hidden_sizes: units per hidden layer.
+        past: M, transitions adapted on.
+        future: K, transitions the adapted model was judged on in training.
+        inner_rate: step size on normalised data.
+        inner_steps: gradient steps per adaptation.
+        control_period: time between states, s.
+        sources: what the data came from.
+        training: figures of the training run.
+        command: the command that made it.
+        format: version of this file format.
+    """
+
+    method: str
+    hidden_sizes: tuple[int, ...]
+    past: int
+    future: int
+    inner_rate: float
+    inner_steps: int
+    control_period: float
+    sources: tuple[str, ...] = ()
+    training: dict[str, float] = field(default_factory=dict)
+    command: str = ""
+    state_names: tuple[str, ...] = STATE.names
+    action_names: tuple[str, ...] = ACTION.names
+    format: int = FORMAT
+
+
+def metadata_of(card: ModelCard) -> dict[str, str]:
+    """Return a card as the metadata of a safetensors file."""
+    return {_KEY: json.dumps(asdict(card), sort_keys=True)}
+
+
+def layer_sizes(hidden_sizes: Sequence[int]) -> list[int]:
+    """Return all layer sizes of the robot's dynamics network, input to output."""
+    return [INPUT_SIZE, *hidden_sizes, OUTPUT_SIZE]
+
+
+def shipped_checkpoint(method: str) -> Path:
+    """Return the path of the checkpoint that comes with the package for a method."""
+    return share_file("checkpoints", f"millirobot_{find_method(method).name}.safetensors")
+
+
+def read_checkpoint_file(path: Path | str, method: str | None = None) -> tuple[ModelCard, dict[str, np.ndarray]]:
+    """Read and check a checkpoint.
+
+    Args:
+        path: the file.
+        method: refuse a checkpoint of another method, if given.
+
+    Returns:
+        Its card and its tensors by name, float32.
+
+    Raises:
+        UserError: if it is missing, damaged, not finite, or does not fit the robot or the method.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist; train one with 'l2a meta-train' or name a shipped one")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            card = _card(path, file.metadata())
+            _check_method(path, card, method)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            _check_shapes(path, card, {name: tuple(part.get_shape()) for name, part in slices.items()})
+            for name, part in slices.items():
+                if part.get_dtype() != "F32":
+                    raise UserError(f"checkpoint {path} holds {name} as {part.get_dtype()}, expected F32; "
+                                    "train it again")
+            tensors = {name: file.get_tensor(name) for name in slices}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"checkpoint {path} is damaged or truncated ({str(error).splitlines()[0]}); "
+                        "copy or train it again") from None
+    _check_numbers(path, tensors)
+    return card, tensors
+
+
+def check_checkpoint(path: Path | str, method: str | None = None) -> ModelCard:
+    """Check a checkpoint as :func:`read_checkpoint_file` does and return its card."""
+    return read_checkpoint_file(path, method)[0]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _check_values(path: Path, card: ModelCard) -> None:
+    """Refuse a card with values that nobody could compute with; dataclasses do not look at types."""
+    good = {"method": isinstance(card.method, str) and card.method in method_names(),
+            "hidden_sizes": all(_is_count(size) for size in card.hidden_sizes),
+            "past": _is_count(card.past), "future": _is_count(card.future), "inner_steps": _is_count(card.inner_steps),
+            "inner_rate": _is_number(card.inner_rate) and card.inner_rate >= 0.0,
+            "control_period": _is_number(card.control_period) and card.control_period > 0.0,
+            "state_names": all(isinstance(name, str) for name in card.state_names),
+            "action_names": all(isinstance(name, str) for name in card.action_names)}
+    for name, is_good in good.items():
+        if not is_good:
+            raise UserError(f"checkpoint {path} cannot be used: its {name} is {getattr(card, name)!r}; train it again")
+
+
+def _card(path: Path, metadata: dict[str, str] | None) -> ModelCard:
+    try:
+        data = json.loads((metadata or {})[_KEY])
+        for key in ("hidden_sizes", "sources", "state_names", "action_names"):
+            data[key] = tuple(data[key])
+        card = ModelCard(**data)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise UserError(f"{path} is a safetensors file but not a checkpoint of l2a_ros; "
+                        "make one with 'l2a meta-train'") from None
+    if card.format != FORMAT:
+        raise UserError(f"checkpoint {path} has format {card.format}, this version reads {FORMAT}; train it again")
+    _check_values(path, card)
+    STATE.check_names(card.state_names, f"checkpoint {path}")
+    ACTION.check_names(card.action_names, f"checkpoint {path}")
+    return card
+
+
+def _check_shapes(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]]) -> None:
+    sizes = layer_sizes(card.hidden_sizes)
+    expected: dict[str, tuple[int, ...]] = {"input.mean": (INPUT_SIZE,), "input.std": (INPUT_SIZE,),
+                                            "output.mean": (OUTPUT_SIZE,), "output.std": (OUTPUT_SIZE,)}
+    for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+        expected[f"layer{i}.weight"], expected[f"layer{i}.bias"] = (fan_out, fan_in), (fan_out,)
+    for name in sorted(expected.keys() | shapes.keys()):
+        if expected.get(name) != shapes.get(name):
+            raise UserError(f"checkpoint {path} does not fit the robot: tensor {name} is {shapes.get(name)}, "
+                            f"expected {expected.get(name)}")
+
+
+def _check_method(path: Path, card: ModelCard, method: str | None) -> None:
+    if method is not None and card.method != find_method(method).name:
+        raise UserError(f"checkpoint {path} was trained for method '{card.method}', not '{method}'; "
+                        f"use --method {card.method} or another checkpoint")
+
+
+def _check_numbers(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    for name, tensor in tensors.items():
+        if not np.all(np.isfinite(tensor)):
+            raise UserError(f"checkpoint {path} holds numbers that are not finite in {name}; train it again")
+        if name.endswith(".std") and not np.all(tensor > 0.0):
+            raise UserError(f"checkpoint {path} holds a spread in {name} that is not above zero; train it again")
