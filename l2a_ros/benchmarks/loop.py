@@ -29,6 +29,11 @@ def _percentiles(case: str, seconds: np.ndarray) -> list[Row]:
             Row(f"{case} max", float(seconds.max()), "s")]
 
 
+def _share(name: str, rows: Sequence[dict[str, float]], period: float) -> Row:
+    median = float(np.median(_column(rows, f"{name}_s")))
+    return Row(f"share of {name} in the period", 100.0 * median / period, "%")
+
+
 def loop_rows(bag: Path, control_period: float) -> list[Row]:
     """Measure the loop of a recorded trial in real time.
 
@@ -70,8 +75,7 @@ def loop_rows(bag: Path, control_period: float) -> list[Row]:
     rows += _percentiles("adapt", _column(adapted, "adapt_s"))
     in_time = _column(planned, "model_is_of_this_tick")
     rows += [
-        *(Row(f"share of {name} in the period", 100.0 * float(np.median(_column(rows_of, f"{name}_s")) / control_period),
-              "%") for name, rows_of in (("adapt", adapted), ("plan", planned))),
+        _share("adapt", adapted, control_period), _share("plan", planned, control_period),
         Row("ticks planned with their own model", 100.0 * float(in_time.mean()), "%"),
         Row("ticks measured", float(len(driven)), "1")]
     return rows

@@ -100,6 +100,14 @@ def test_states_that_were_logged_late_are_joined_by_stamp(tmp_path: Path, driven
     assert_same(read(write(tmp_path / "bag", late))[0], read(driven)[0])
 
 
+def test_states_that_were_logged_out_of_order_are_sorted_by_stamp(
+        tmp_path: Path, driven: Path, entries: list[Entry]) -> None:
+    times = np.random.default_rng(0).permutation([entry.log_time for entry in entries])
+    mixed = [Entry(entry.topic, int(times[i]) if entry.topic == "/robot_state" else entry.log_time, entry.message)
+             for i, entry in enumerate(entries)]
+    assert_same(read(write(tmp_path / "bag", mixed))[0], read(driven)[0])
+
+
 def test_log_time_of_a_command_is_when_it_took_effect(tmp_path: Path, entries: list[Entry]) -> None:
     late = [Entry(entry.topic, entry.log_time + (STEP // 4 if entry.topic == "/motor_commands" else 0), entry.message)
             for entry in entries]

@@ -38,6 +38,8 @@ SECOND = 1_000_000_000
 PERIOD = SECOND // 10
 #: Deadline of a wait: far more than needed, so that only what never comes fails.
 PATIENCE = 30.0
+#: After so long a request that is not answered is sent again, s.
+RESEND = 3.0
 
 # This process finds the nodes as fast as they find each other. Read by the middleware once, when it is first used.
 os.environ.update({name: value for name, value in node_environment(os.environ).items() if "PROFILES" in name})
@@ -247,23 +249,38 @@ class Peer:
         """Return how many listen to a topic that is published here."""
         return int(self._publishers[topic.name].get_subscription_count())
 
-    def trigger(self, service: str) -> Any:
+    def trigger(self, service: str, once: bool = False) -> Any:
         """Call a service of type Trigger and return the response."""
-        return self.call(Trigger, service, Trigger.Request())
+        return self.call(Trigger, service, Trigger.Request(), once)
 
     def pause(self, paused: bool) -> Any:
         """Pause the simulated world, or let it run."""
         return self.call(SetBool, names.SIM_PAUSE, SetBool.Request(data=paused))
 
-    def call(self, kind: Any, service: str, request: Any) -> Any:
-        """Call a service once it is there and return the response."""
+    def client(self, kind: Any, service: str) -> Any:
+        """Return the client of a service once the service is there."""
         if service not in self._clients:
             self._clients[service] = self.node.create_client(kind, service)
         client = self._clients[service]
         until(client.service_is_ready, f"service {service} is not there")
-        future = client.call_async(request)
-        until(future.done, f"service {service} does not answer")
-        return future.result()
+        return client
+
+    def call(self, kind: Any, service: str, request: Any, once: bool = False) -> Any:
+        """Call a service once it is there and return the response.
+
+        A client may know a service that does not know the client yet; then the request is lost. So it is sent again
+        after a while, unless it must be sent but ``once``.
+        """
+        client, futures, again = self.client(kind, service), [], 0.0
+
+        def answered() -> Any:
+            nonlocal again
+            if time.monotonic() >= again and not (once and futures):
+                again = time.monotonic() + RESEND
+                futures.append(client.call_async(request))
+            return next((future for future in futures if future.done()), None)
+
+        return until(answered, f"service {service} does not answer").result()
 
     def transition(self, node: str, transition: int) -> bool:
         """Ask a managed node for a transition."""

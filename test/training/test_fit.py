@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,6 @@ from l2a_ros.training.fit import Trainer, TrainingSettings, split_recordings
 TINY = TrainingSettings(method="grbal", hidden_sizes=(24,), past=8, future=4, inner_rate=0.1, meta_batch=16,
                         learning_rate=5e-3, epochs=6, held_out=0.25, patience=50, seed=1)
 DATA = recordings(8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as small as these only wait for other threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def trainer(data: list[list[Transitions]] | None = None, **change: Any) -> Trainer:
@@ -228,6 +218,17 @@ def test_resumed_training_is_bit_identical(tmp_path: Path, method: str, interrup
     assert second.history == straight.history
     assert second.checkpoint().id == straight.checkpoint().id
     assert second.checkpoint().card == straight.checkpoint().card
+
+
+def test_best_epoch_survives_though_it_was_not_the_last(tmp_path: Path) -> None:
+    first = trainer(learning_rate=0.5, epochs=20)
+    while len(first.history) < 2 or min(first.history, key=lambda report: report.after) is first.history[-1]:
+        first.train_epoch()
+    first.save_progress(tmp_path / "model.progress")
+    second = trainer(learning_rate=0.5, epochs=20)
+    second.load_progress(tmp_path / "model.progress")
+    assert second.checkpoint().id == first.checkpoint().id
+    assert same(second, first)
 
 
 def test_same_seed_is_the_same_training_and_another_is_not() -> None:
