@@ -90,6 +90,12 @@ class StateAssembler:
                 self._poses.popleft()
         return True
 
+    def _forget(self, kind: type) -> None:
+        self.rejected[_SOURCES[kind]] += 1
+        del self._newest[kind]
+        if kind is PoseSample:
+            self._poses.clear()
+
     def ages(self, stamp: int) -> dict[str, float]:
         """Return the age of every source at a moment, s; infinite where nothing came yet."""
         return {name: (stamp - self._newest[kind].stamp) / _SECOND if kind in self._newest else float("inf")
@@ -117,6 +123,10 @@ class StateAssembler:
             age = stamp - self._newest[kind].stamp
             if age > self._ages.of(kind):
                 return Estimate(stamp, None, f"{name} is {age / _SECOND:.2f} s old")
+            if age < -self._ages.of(kind):
+                # Of another clock: kept, it would never grow old, and every honest sample after it would look late.
+                self._forget(kind)
+                return Estimate(stamp, None, f"{name} was stamped {-age / _SECOND:.2f} s ahead of the clock")
         velocity = self.velocity()
         if velocity is None:
             return Estimate(stamp, None, "too few mocap/pose samples for a velocity")

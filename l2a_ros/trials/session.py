@@ -16,7 +16,7 @@ from l2a_ros.trials.paths import anchor
 from l2a_ros.trials.report import build_report, write_trial
 from l2a_ros.trials.script import Abandoned
 
-STOPPED = "stopped"
+ARMED, DISARMED, STOPPED = "armed", "disarmed", "stopped"
 #: Before the start a state must be younger than this, or than three periods, seconds.
 FRESH = 0.5
 
@@ -35,6 +35,7 @@ class Session:
         LinePath(shape)
         self.settings = settings
         self.log: TrialLog | None = None
+        self._heard_armed = False
         self.times = LoopTimes(settings.control_period)
         #: Stamps of the newest state and command, ns; -1 before the first.
         self.state_stamp = self.command_stamp = -1
@@ -84,6 +85,8 @@ class Session:
     def gate_heard(self, values: Mapping[str, str], message: str) -> None:
         """Take the state of the motor gate: ``safety_stops`` (cumulative) and ``state``."""
         self._gate = {**values, "message": message}
+        # Before it is heard as armed in this trial, "disarmed" is old news.
+        self._heard_armed = self._heard_armed or (self.log is not None and values.get("state") == ARMED)
         if self.log is not None and self._stops_before is None:
             # First heard in the middle of the trial: all stops were before it, unless this one holds now.
             self._stops_before = self._stops() - (self._gate.get("state") == STOPPED)
@@ -146,6 +149,8 @@ class Session:
         """
         if self.safety_stops > 0:
             raise Abandoned(f"the robot was stopped: {self._gate.get('message') or 'motor gate'}")
+        if self._heard_armed and self._gate.get("state") == DISARMED:
+            raise Abandoned("the robot was disarmed by somebody else")
         if moment - self.state_heard_at > patience:
             raise Abandoned(f"no robot_state for {patience:g} s; is state_estimator or the robot gone?")
 

@@ -205,6 +205,25 @@ def test_stale_source_is_named_with_its_age(kind: type) -> None:
         assert assembler.ages(NOW)[NAMES[kind]] == pytest.approx(age / 1e9)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: NAMES[kind])
+def test_source_with_a_clock_that_is_ahead_is_named_and_may_come_back(kind: type) -> None:
+    """Else its one sample would never grow old, and the robot would drive on a state that is frozen."""
+    assembler = fresh()
+    ahead = NOW + MaximumAges().of(kind)
+    assembler.add(sample(kind, ahead))
+    assert assembler.estimate(NOW).state is not None
+    assembler.add(sample(kind, ahead + 3600_000 * MS))
+    estimate = assembler.estimate(NOW)
+    assert estimate.state is None
+    assert estimate.status.startswith(f"{NAMES[kind]} was stamped 360")
+    assert estimate.status.endswith(" s ahead of the clock")
+    assert assembler.rejected[NAMES[kind]] == 1
+    for stamp in (NOW + MS, NOW + 101 * MS):
+        for other in KINDS:
+            assembler.add(sample(other, stamp))
+    assert assembler.estimate(NOW + 101 * MS).state is not None
+
+
 def test_own_limits_hold() -> None:
     ages = MaximumAges(pose=1.0, imu=1.0, cranks=1.0, telemetry=1.0, battery=0.05)
     assembler = StateAssembler(0.1, ages)

@@ -282,14 +282,22 @@ class Peer:
 
         return until(answered, f"service {service} does not answer").result()
 
+    def _manage(self, node: str) -> None:
+        # Both at once: a client that is made while the node is busy configuring itself is found late.
+        for kind, service in ((ChangeState, f"{node}/change_state"), (GetState, f"{node}/get_state")):
+            if service not in self._clients:
+                self._clients[service] = self.node.create_client(kind, service)
+
     def transition(self, node: str, transition: int) -> bool:
         """Ask a managed node for a transition."""
+        self._manage(node)
         request = ChangeState.Request()
         request.transition.id = transition
         return bool(self.call(ChangeState, f"{node}/change_state", request).success)
 
     def lifecycle_state(self, node: str) -> str:
         """Return the state of a managed node."""
+        self._manage(node)
         return str(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
 
     def _on_diagnostics(self, message: Any) -> None:

@@ -241,6 +241,21 @@ def test_session_says_what_is_silent() -> None:
         session.check(4.1, 2.0)
 
 
+def test_session_ends_when_somebody_else_disarms_the_robot() -> None:
+    session = Session(load_path("straight"), settings())
+    session.state_heard(TENTH, state(0.0, 0.0), 0.0, 0.0)
+    session.lay_path()
+    session.gate_heard({"safety_stops": "0", "state": "armed"}, "")
+    session.begin(0.0)
+    session.gate_heard({"safety_stops": "0", "state": "disarmed"}, "")
+    session.check(0.1, 2.0)  # said before this trial's arming was heard
+    session.gate_heard({"safety_stops": "0", "state": "armed"}, "")
+    session.check(0.2, 2.0)
+    session.gate_heard({"safety_stops": "0", "state": "disarmed"}, "disarmed")
+    with pytest.raises(Abandoned, match="the robot was disarmed by somebody else"):
+        session.check(0.3, 2.0)
+
+
 def test_script_waits_until_something_is_so() -> None:
     now = [0.0]
     waits = []
