@@ -50,11 +50,12 @@ class MotorGate:
         self.state = GateState.DISARMED
         self.reason = "not armed yet"
         self.counters = GateCounters()
+        self._newest_stamp: int | None = None
         self._clear()
 
     def _clear(self) -> None:
+        # The newest stamp stays: a command from before a stop must not move the robot after it.
         self._rates = STAND
-        self._stamp: int | None = None
         self._arrival = 0
         self._timed_out = False
 
@@ -89,6 +90,10 @@ class MotorGate:
 
     def offer(self, rates: np.ndarray, stamp: int, now: int) -> bool:
         """Take a command: rates ``(2,)`` rad/s, stamp of the state it answers, time of arrival; True if accepted."""
+        # A stamp far ahead is of another clock; accepting it would make every honest command after it late.
+        is_late = (self._newest_stamp is not None and stamp <= self._newest_stamp) or abs(now - stamp) > self._timeout
+        if not is_late:
+            self._newest_stamp = stamp
         if self.state is not GateState.ARMED:
             self.counters.ignored += 1
             return False
@@ -96,17 +101,16 @@ class MotorGate:
             self.counters.refused += 1
             self._rates = STAND
             return False
-        # A stamp far ahead is of another clock; accepting it would make every honest command after it late.
-        if (self._stamp is not None and stamp <= self._stamp) or abs(now - stamp) > self._timeout:
+        if is_late:
             self.counters.late += 1
             return False
-        self._rates, self._stamp, self._arrival = rates.copy(), stamp, now
+        self._rates, self._arrival = rates.copy(), now
         self._timed_out = False
         return True
 
     def output(self, now: int) -> np.ndarray:
         """Return the rates for the motors at this moment, shape ``(2,)`` rad/s."""
-        if self.state is not GateState.ARMED or self._stamp is None:
+        if self.state is not GateState.ARMED:
             return STAND
         if now - self._arrival > self._timeout:
             if not self._timed_out and np.any(self._rates):

@@ -84,5 +84,5 @@ def parse_fault(text: str) -> Fault:
     name, _, arguments = body.partition(":")
     if name not in _KINDS:
         raise unknown_name("fault", name, fault_names())
-    part, value = _KINDS[name]([item.strip() for item in arguments.split(",") if item.strip()], text)
+    part, value = _KINDS[name]([item.strip() for item in arguments.split(",")] if arguments else [], text)
     return Fault(name=name, part=part, value=value, onset=onset, text=text.strip())

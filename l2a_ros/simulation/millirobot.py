@@ -57,10 +57,10 @@ def build_model(terrain: Terrain) -> mujoco.MjModel:
         geom.contype, geom.conaffinity = (_ROBOT, _FLOOR) if collides else (0, 0)
         if collides:
             geom.group = 3
-    for follower, leader in coupled_joints().items():
-        coupling = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT,
-                                     name1=follower, name2=leader)
-        coupling.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
+    # MuJoCo turns the URDF's mimic tags into soft couplings; a gear is stiff.
+    imported = {coupling.name1: coupling for coupling in spec.equalities}
+    for follower in coupled_joints():
+        coupling = imported[follower]
         coupling.solref[:] = [0.002, 1.0]
         coupling.solimp[:3] = [0.99, 0.999, 0.001]
     for name in MOTOR_JOINTS:

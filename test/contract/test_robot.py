@@ -169,6 +169,7 @@ def running(back_end: BackEnd) -> Iterator[Robot]:
 def test_interfaces_and_samples(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         peer, node = robot.peer, robot.peer.node
+        until(lambda: back_end.node in node.get_node_names())
         wanted = {names.ARM, names.DISARM, names.RESET_STOP}
         until(lambda: {f"/{name}" for name in wanted} <= {
             name for name, types in node.get_service_names_and_types_by_node(back_end.node, "/")

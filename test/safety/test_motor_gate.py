@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -166,6 +167,19 @@ def test_release_is_reset_then_arm_then_zero_first() -> None:
     assert gate.output(START + 2 * MS).tolist() == GOOD.tolist()
 
 
+@pytest.mark.parametrize("halt", [lambda gate: gate.stop("estop"), lambda gate: gate.disarm()], ids=["stop", "disarm"])
+def test_command_from_before_a_halt_does_not_move_after_it(halt: Callable[[MotorGate], object]) -> None:
+    gate = moving()
+    halt(gate)
+    gate.offer(GOOD, START + MS, START + MS)
+    gate.reset_stop()
+    gate.arm()
+    for stamp in (START - MS, START, START + MS):
+        assert not gate.offer(GOOD, stamp, START + 2 * MS)
+    assert gate.output(START + 2 * MS).tolist() == ZERO
+    assert gate.offer(GOOD, START + 2 * MS, START + 2 * MS)
+
+
 def test_reset_without_a_stop_changes_nothing() -> None:
     gate = moving()
     assert gate.reset_stop() == (True, "armed")
@@ -216,6 +230,7 @@ class GateMachine(RuleBasedStateMachine):
         self.now = START
         self.state = "disarmed"
         self.accepted: tuple[list[float], int, int] | None = None  # rates, stamp, arrival
+        self.newest: int | None = None
         self.counts = GateCounters()
         self.lapsed = False
 
@@ -258,6 +273,8 @@ class GateMachine(RuleBasedStateMachine):
         got = self.gate.offer(np.array(rates), stamp, self.now)
         left, right = rates
         in_range = (left == right == 0.0) or (LOW <= left <= HIGH and LOW <= right <= HIGH)
+        late = abs(self.now - stamp) > LIMIT or (self.newest is not None and stamp <= self.newest)
+        self.newest = self.newest if late else stamp
         if self.state != "armed":
             self.counts.ignored += 1
             assert not got
@@ -266,7 +283,7 @@ class GateMachine(RuleBasedStateMachine):
             assert not got
             if self.accepted is not None:
                 self.accepted = ([0.0, 0.0], *self.accepted[1:])
-        elif abs(self.now - stamp) > LIMIT or (self.accepted is not None and stamp <= self.accepted[1]):
+        elif late:
             self.counts.late += 1
             assert not got
         else:

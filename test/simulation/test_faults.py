@@ -41,7 +41,7 @@ def test_good(text: str, expected: tuple[str, str, float, float]) -> None:
     ("missing_leg:front_left@inf", "must be a number"), ("missing_leg:front_left@1@2", "'1@2' must be a number"),
     ("motor_gain", "write motor_gain:SIDE,FACTOR"), ("motor_gain:right", "write motor_gain:SIDE,FACTOR"),
     ("motor_gain:0.6,right", "unknown part '0.6'; known: left, right"),
-    ("motor_gain:right,0.6,1", "write motor_gain:SIDE,FACTOR"), ("motor_gain:right,", "write motor_gain:SIDE,FACTOR"),
+    ("motor_gain:right,0.6,1", "write motor_gain:SIDE,FACTOR"), ("motor_gain:right,", "'' must be a number"), ("motor_gain:right,0.6,", "write motor_gain"),
     ("motor_gain:right,-0.1", "from 0 to 2"), ("motor_gain:right,2.01", "from 0 to 2"),
     ("motor_gain:right,half", "'half' must be a number"), ("motor_gain:right,nan", "must be a number"),
     ("dead_motor", "write dead_motor:SIDE"), ("dead_motor:front_left", "unknown part 'front_left'; known: left, right"),
