@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cost of following a line, for the planner's candidates and for the executed track.
 
-Source: the published robot's code (Nagabandi, Clavera et al., ICLR 2019). Per step: lateral distance to the segment, minus progress along it, plus heading error.
+Source: the published robot's code (Nagabandi, Clavera et al., ICLR 2019). Per step: lateral distance to the segment,
+minus progress along it, plus heading error.
 """
 
 from __future__ import annotations
