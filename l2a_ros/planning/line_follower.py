@@ -9,11 +9,11 @@ import numpy as np
 
 from l2a_ros.learning.adapted_model import AdaptedModel
 from l2a_ros.planning.line_following import LineFollowingCost, LineFollowingWeights
+from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.planning.random_shooting import Plan, PlanStatus, RandomShooting
 from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.limits import STAND, LegRateLimits
-from l2a_ros.trials.line_path import LinePath, Projection
 
 
 @dataclass(frozen=True)

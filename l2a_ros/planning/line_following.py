@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from l2a_ros.errors import UserError
-from l2a_ros.trials.line_path import LinePath, Projection
+from l2a_ros.planning.line_path import LinePath, Projection
 
 _TURN = 2.0 * math.pi
 

@@ -11,10 +11,10 @@ import torch
 
 from l2a_ros.experience.transitions import effective_action
 from l2a_ros.planning.line_following import LineFollowingCost
+from l2a_ros.planning.line_path import Projection
 from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.robot.frames import planar_pose
 from l2a_ros.robot.limits import LegRateLimits
-from l2a_ros.trials.line_path import Projection
 
 
 class PlanStatus(StrEnum):

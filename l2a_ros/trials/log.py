@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from l2a_ros.planning.line_following import LineFollowingCost, LineFollowingWeights
+from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.robot.layout import STATE
-from l2a_ros.trials.line_path import LinePath, Projection
 
 SECOND = 1_000_000_000
 #: The end of a path is reached within this distance of its last point, metres.

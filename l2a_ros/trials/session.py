@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from l2a_ros.trials.line_path import LinePath
+from l2a_ros.planning.line_path import LinePath
 from l2a_ros.trials.log import LoopTimes, Row, TrialLog, TrialSettings, planar_pose
 from l2a_ros.trials.paths import anchor
 from l2a_ros.trials.report import build_report, write_trial

@@ -31,8 +31,8 @@ from l2a_ros.nodes.messages import (
     named_vector,
     path_points,
 )
+from l2a_ros.planning.line_path import LinePath
 from l2a_ros.robot.layout import STATE
-from l2a_ros.trials.line_path import LinePath
 
 ROOT = Path(__file__).resolve().parents[2]
 PERIOD = 0.1

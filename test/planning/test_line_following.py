@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from l2a_ros.errors import UserError
 from l2a_ros.planning.line_following import LineFollowingCost, LineFollowingWeights
-from l2a_ros.trials.line_path import LinePath
+from l2a_ros.planning.line_path import LinePath
 from l2a_ros.trials.paths import load_path
 
 Point = tuple[float, float]

@@ -22,11 +22,11 @@ from planning_samples import (
 from l2a_ros.errors import UserError
 from l2a_ros.learning.network import Factors
 from l2a_ros.planning.line_following import LineFollowingCost
+from l2a_ros.planning.line_path import LinePath
 from l2a_ros.planning.planners import make_planner, planner_names
 from l2a_ros.planning.random_shooting import Plan, PlanStatus, RandomShooting, RandomShootingSettings
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.limits import STAND, LegRateLimits
-from l2a_ros.trials.line_path import LinePath
 
 PATH = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.5]])
 COST = LineFollowingCost(LinePath(PATH))

@@ -13,9 +13,9 @@ import pytest
 
 from l2a_ros.errors import UserError
 from l2a_ros.planning.line_following import LineFollowingWeights
+from l2a_ros.planning.line_path import LinePath
 from l2a_ros.robot.layout import STATE
 from l2a_ros.trials.console import Progress
-from l2a_ros.trials.line_path import LinePath
 from l2a_ros.trials.log import LoopTimes, TrialLog, TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.report import build_report, check_folder, csv_text, report_table, write_file, write_trial

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from l2a_ros.errors import UserError
-from l2a_ros.trials.line_path import LinePath
+from l2a_ros.planning.line_path import LinePath
 from l2a_ros.trials.paths import anchor, load_path, path_names
 
 coordinate = st.floats(-3.0, 3.0).map(lambda value: round(value, 3))
