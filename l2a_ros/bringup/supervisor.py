@@ -128,7 +128,9 @@ class Supervisor:
                 print(describe_death(spec.name, code, self._last_lines(spec)), file=sys.stderr, flush=True)
                 return exit_status(code)
             if ended:
-                code = ended[0][1]
+                spec, code = ended[0]
+                if code < 0:  # it could not say so itself
+                    print(describe_death(spec.name, code, self._last_lines(spec)), file=sys.stderr, flush=True)
                 return exit_status(code) if code else 0
             time.sleep(POLL)
         return 128 + self.signal
@@ -184,6 +186,8 @@ def _die_with_parent() -> Callable[[], None] | None:
     parent = os.getpid()
 
     def prepare() -> None:
+        # Until a node can handle it, a Ctrl-C would make Python itself complain on the user's terminal.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the line above
             os._exit(1)

@@ -6,6 +6,7 @@ Names are relative, so that a whole robot can be put into a namespace.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.duration import Duration
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import BatteryState, Imu, JointState
 from std_msgs.msg import Bool, UInt8MultiArray
@@ -79,6 +82,7 @@ PLAN = Topic("plan", Path, _reliable(1))
 ADAPTATION_METRICS = Topic("adaptation/metrics", JointState, _reliable(10))
 MPC_METRICS = Topic("mpc/metrics", JointState, _reliable(10))
 TRIAL_METRICS = Topic("trial/metrics", JointState, _reliable(10))
+#: Offered latched, so that who starts later hears it too. Listen with :func:`subscribe_estop`.
 ESTOP = Topic("estop", Bool, _latched())
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _reliable(10))
 CLOCK = Topic("/clock", Clock, _reliable(10))
@@ -95,3 +99,12 @@ TRIAL_START, TRIAL_STOP = "trial/start", "trial/stop"
 ESTIMATOR_RESET, ADAPTATION_RESET = "state_estimator/reset", "adaptation/reset"
 
 MAP_FRAME, BASE_FRAME, IMU_FRAME = "map", "base_link", "imu_link"
+
+
+def subscribe_estop(node: Node, callback: Callable[[Bool], None]) -> list[Subscription]:
+    """Listen to ``estop`` from every publisher: a latched reader does not hear one that is not latched.
+
+    ``ros2 topic pub`` is not latched unless asked to be; an emergency stop must not depend on that. A message from a
+    latched publisher arrives twice, which does no harm.
+    """
+    return [node.create_subscription(ESTOP.type, ESTOP.name, callback, qos) for qos in (ESTOP.qos, _reliable(10))]

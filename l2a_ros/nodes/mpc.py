@@ -120,7 +120,7 @@ class MpcNode(ManagedNode):
             self.create_subscription(UInt8MultiArray, names.ADAPTED_MODEL.name, self._on_model,
                                      names.ADAPTED_MODEL.profile(self._lockstep)),
             self.create_subscription(Path, names.REFERENCE_PATH.name, self._on_path, names.REFERENCE_PATH.qos),
-            self.create_subscription(Bool, names.ESTOP.name, self._on_estop, names.ESTOP.qos)]
+            *names.subscribe_estop(self, self._on_estop)]
 
     def _weights(self) -> LineFollowingWeights:
         return LineFollowingWeights(*(self.settings[f"{term}_weight"] for term in ("lateral", "progress", "heading")))

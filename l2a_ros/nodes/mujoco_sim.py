@@ -98,8 +98,9 @@ class MujocoSimNode(ManagedNode):
             self._outputs[topic.name] = self.create_lifecycle_publisher(topic.type, topic.name,
                                                                            topic.profile(self._lockstep))
         self._subscriptions_made = [
-            self.create_subscription(topic.type, topic.name, callback, topic.profile(self._lockstep))
-            for topic, callback in ((names.MOTOR_COMMANDS, self._on_command), (names.ESTOP, self._on_estop))]
+            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command,
+                                     names.MOTOR_COMMANDS.profile(self._lockstep)),
+            *names.subscribe_estop(self, self._on_estop)]
         self._services_made = [
             self.create_service(Trigger, names.ARM, lambda _, r: self._answer(r, *self._gate.arm())),
             self.create_service(Trigger, names.DISARM, lambda _, r: self._answer(r, *self._gate.disarm())),

@@ -17,11 +17,11 @@ from l2a_ros.errors import UserError
 from l2a_ros.estimation.state_assembler import Estimate, StateAssembler
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from l2a_ros.nodes.messages import SECOND, named_values, named_vector, to_nanoseconds, to_stamp
+from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanoseconds, to_stamp
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.sensor_messages import sensor_sample
-from l2a_ros.robot.layout import STATE
+from l2a_ros.robot.layout import STATE, Layout
 from l2a_ros.robot.samples import PoseSample
 from l2a_ros.timing.deadlines import Deadlines
 from l2a_ros.timing.statistics import Statistics
@@ -32,6 +32,8 @@ SCHEMA = (
 )
 
 
+#: ``sim/tick``: how many samples of each sensor topic precede the tick.
+TICK_LAYOUT = Layout("tick", tuple((topic.name, "1") for topic in names.SENSOR_TOPICS))
 #: How far a sample's stamp may be ahead of this machine's clock, s. One from further on would outlive all that follow.
 LARGEST_LEAD = 0.1
 
@@ -99,7 +101,12 @@ class StateEstimatorNode(Node):
             # The world asks again: somebody did not hear the answer.
             self._state.publish(self._last)
             return
-        self._expected = (stamp, named_values(message))
+        try:
+            counts = layout_vector(TICK_LAYOUT, message, names.SIM_TICK.name)
+        except UserError as error:
+            self._refuse(error)
+            return
+        self._expected = (stamp, dict(zip(TICK_LAYOUT.names, counts, strict=True)))
         self._tick_if_complete()
 
     def _tick_if_complete(self) -> None:
@@ -119,8 +126,7 @@ class StateEstimatorNode(Node):
             if not self._simulated and sample.stamp - self.get_clock().now().nanoseconds > LARGEST_LEAD * SECOND:
                 raise UserError(f"{topic.name} has a stamp from the future; synchronise the clocks of the machines")
         except UserError as error:
-            self._bad_messages += 1
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+            self._refuse(error)
             return
         if self._assembler.add(sample) and isinstance(sample, PoseSample):
             self._publish_odometry(sample)
@@ -128,6 +134,10 @@ class StateEstimatorNode(Node):
             self._tick_if_complete()
         elif self._simulated:
             self._tick_by_samples(sample.stamp)
+
+    def _refuse(self, error: UserError) -> None:
+        self._bad_messages += 1
+        self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
     def _tick_by_samples(self, stamp: int) -> None:
         period = round(self._period * SECOND)

@@ -46,7 +46,7 @@ NAME = "trial"
 #: Steps of the world in lock-step before the path is laid: the robot drops onto its feet.
 SETTLING_STEPS = 5
 DEPTH = 200
-GRAPH_POLL, CALL_TIMEOUT, STOP_TIMEOUT = 0.1, 5.0, 1.0
+GRAPH_POLL, CALL_TIMEOUT, RESEND, STOP_TIMEOUT = 0.1, 5.0, 1.0, 1.0
 
 SCHEMA = (
     Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
@@ -141,7 +141,7 @@ class Trial(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == "motor gate":
+            if status.name.endswith(": motor gate"):  # of the simulated robot or the driver
                 self._session.gate_heard({pair.key: pair.value for pair in status.values}, status.message)
 
     def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -201,8 +201,17 @@ class Trial(Node):
             yield from self._call(self._pause, SetBool.Request(data=False))
 
     def _settle(self, step: Client, before: int) -> Script:
-        yield from self._call(step, Trigger.Request())
-        yield from self._until(lambda: self._session.state_stamp > before, self._values["wait_timeout"],
+        # Unlike other calls this one is not repeated before it is certain that no step was made.
+        sent = -math.inf
+
+        def stepped() -> bool:
+            nonlocal sent
+            if self._session.state_stamp == before and time.monotonic() - sent > CALL_TIMEOUT:
+                step.call_async(Trigger.Request())
+                sent = time.monotonic()
+            return self._session.state_stamp > before
+
+        yield from self._until(stepped, self._values["wait_timeout"],
                                lambda: "no robot_state came for a step of the world; is state_estimator alive?")
 
     def _drive(self) -> Script:
@@ -247,9 +256,19 @@ class Trial(Node):
             raise Abandoned("stopped by request before the start")
 
     def _call(self, client: Client, request: Any) -> Script:
-        future = client.call_async(request)
-        yield from self._until(future.done, CALL_TIMEOUT, lambda: f"service {client.srv_name} did not answer")
-        response: Any = future.result()
+        """Call a service, again if need be: a request can be lost while two processes find each other."""
+        futures = [client.call_async(request)]
+        sent = time.monotonic()
+
+        def answered() -> bool:
+            nonlocal sent
+            if time.monotonic() - sent > RESEND:
+                futures.append(client.call_async(request))
+                sent = time.monotonic()
+            return any(future.done() for future in futures)
+
+        yield from self._until(answered, CALL_TIMEOUT, lambda: f"service {client.srv_name} did not answer")
+        response: Any = next(future for future in futures if future.done()).result()
         if not getattr(response, "success", True):
             raise Abandoned(f"{client.srv_name} was refused: {response.message}")
 

@@ -108,15 +108,43 @@ def _flatten(segments: Sequence[Transitions], length: int) -> tuple[Tensor, Tens
     return inputs, targets, torch.cat(starts)
 
 
-def split_recordings(recordings: Sequence[Sequence[Transitions]], held_out: float,
-                     seed: int) -> tuple[list[Transitions], list[Transitions]]:
-    """Split by recording, never by row: returns the segments for training and for validation."""
-    if len(recordings) < 2:
-        raise UserError(f"training needs at least 2 recordings with data (one is held out), found {len(recordings)}")
+def split_recordings(recordings: Sequence[Sequence[Transitions]], held_out: float, seed: int,
+                     shortest: int) -> tuple[list[Transitions], list[Transitions]]:
+    """Split by recording, never by row; of a single recording the end is held out.
+
+    Args:
+        recordings: per recording its segments.
+        held_out: share for validation.
+        seed: of the choice of recordings.
+        shortest: transitions in a row that each side needs (M + K).
+
+    Returns:
+        The segments for training and for validation.
+
+    Raises:
+        UserError: if there is nothing, or a single recording is too short for both sides.
+    """
+    if not recordings:
+        raise UserError("there are no recordings to train on; name bags with robot_state and motor_commands")
+    if len(recordings) == 1:
+        return _split_tail(recordings[0], held_out, shortest)
     order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed)).tolist()
     count = min(max(1, round(held_out * len(recordings))), len(recordings) - 1)
     validation = [segment for i in order[:count] for segment in recordings[i]]
     return [segment for i in order[count:] for segment in recordings[i]], validation
+
+
+def _split_tail(segments: Sequence[Transitions], held_out: float,
+                shortest: int) -> tuple[list[Transitions], list[Transitions]]:
+    """Hold out the end of the longest segment; no window can reach across the split."""
+    longest = max(range(len(segments)), key=lambda i: len(segments[i]))
+    segment = segments[longest]
+    if len(segment) < 2 * shortest:
+        raise UserError(f"a single recording must hold {2 * shortest} transitions in a row to train on one part and "
+                        f"judge on the rest, this one has {len(segment)}; name more bags or drive for longer")
+    tail = min(max(shortest, round(held_out * sum(map(len, segments)))), len(segment) - shortest)
+    kept = Transitions(segment.states[:-tail], segment.actions[:-tail], segment.next_states[:-tail])
+    return [*segments[:longest], kept, *segments[longest + 1:]], [segment.last(tail)]
 
 
 class Trainer:
@@ -135,7 +163,7 @@ class Trainer:
         self.settings = settings
         self._control_period, self._sources, self._command = control_period, tuple(sources), command
         self._length = settings.past + settings.future
-        training, validation = split_recordings(recordings, settings.held_out, settings.seed)
+        training, validation = split_recordings(recordings, settings.held_out, settings.seed, self._length)
         data = {"training": _flatten(training, self._length), "validation": _flatten(validation, self._length)}
         for name, (_, _, starts) in data.items():
             if len(starts) == 0:

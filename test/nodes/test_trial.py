@@ -159,7 +159,7 @@ class StandIn:
 
     def _diagnose(self) -> None:
         state = "stopped" if self.safety_stops else "armed" if self.armed else "disarmed"
-        status = DiagnosticStatus(name="motor gate", message="the emergency stop was pressed", values=[
+        status = DiagnosticStatus(name="mujoco_sim: motor gate", message="the emergency stop was pressed", values=[
             KeyValue(key="safety_stops", value=str(self.safety_stops)), KeyValue(key="state", value=state)])
         self.diagnostics.publish(DiagnosticArray(status=[status]))
 

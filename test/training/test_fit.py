@@ -98,7 +98,7 @@ def test_one_epoch_against_a_slow_version() -> None:
     training = Trainer(data, settings, 0.1)
     theirs = [tensor.double().requires_grad_() for tensor in weights_of(training)]
     assert training.steps_per_epoch == 1
-    segments = split_recordings(data, settings.held_out, settings.seed)[0]
+    segments = split_recordings(data, settings.held_out, settings.seed, 8)[0]
     starts = [(i, at) for i, segment in enumerate(segments) for at in range(len(segment) - 104 + 1)]
     chosen = torch.randint(len(starts), (4,), generator=torch.Generator().manual_seed(settings.seed * 100003 + 1))
     total = torch.zeros((), dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_one_epoch_against_a_slow_version() -> None:
 
 def test_validation_is_the_mean_over_all_windows() -> None:
     training = trainer()
-    held_out = split_recordings(DATA, TINY.held_out, TINY.seed)[1]
+    held_out = split_recordings(DATA, TINY.held_out, TINY.seed, 8)[1]
     before, after = [], []
     for segment in held_out:
         x = training.inputs.normalise(model_input(segment.states, segment.actions))
@@ -154,7 +154,7 @@ def test_windows_never_cross_segments() -> None:
 
 def test_normalisation_is_of_the_training_recordings_only() -> None:
     training = trainer()
-    kept = split_recordings(DATA, TINY.held_out, TINY.seed)[0]
+    kept = split_recordings(DATA, TINY.held_out, TINY.seed, 8)[0]
     inputs = torch.cat([model_input(segment.states, segment.actions) for segment in kept])
     torch.testing.assert_close(training.inputs.mean, inputs.mean(dim=0))
     assert training.transitions == sum(map(len, kept))
@@ -167,7 +167,7 @@ def test_normalisation_is_of_the_training_recordings_only() -> None:
                                                           (10, 1.0, 9), (7, 0.5, 4)])
 def test_split_is_by_recording(count: int, share: float, expected: int) -> None:
     data = [[*recording(i, 5), *recording(100 + i, 4)] for i in range(count)]
-    kept, held_out = split_recordings(data, share, 3)
+    kept, held_out = split_recordings(data, share, 3, 8)
     assert len(held_out) == 2 * expected
     assert len(kept) == 2 * (count - expected)
     sides = [{id(segment) for segment in side} for side in (kept, held_out)]
@@ -178,15 +178,28 @@ def test_split_is_by_recording(count: int, share: float, expected: int) -> None:
 
 def test_split_depends_on_the_seed_only() -> None:
     data = recordings(12, length=5)
-    picked = [[id(segment) for segment in split_recordings(data, 0.25, seed)[1]] for seed in (0, 0, 1, 2, 3)]
+    picked = [[id(segment) for segment in split_recordings(data, 0.25, seed, 8)[1]] for seed in (0, 0, 1, 2, 3)]
     assert picked[0] == picked[1]
     assert len({tuple(sorted(ids)) for ids in picked}) > 1
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_recordings(count: int) -> None:
-    with pytest.raises(UserError, match=f"at least 2 recordings with data .* found {count}"):
-        split_recordings(recordings(count), 0.1, 0)
+def test_nothing_to_train_on() -> None:
+    with pytest.raises(UserError, match="no recordings"):
+        split_recordings([], 0.1, 0, 8)
+
+
+@pytest.mark.parametrize(("share", "tail"), [(0.1, 8), (0.25, 10), (0.5, 20), (0.99, 32)])
+def test_end_of_a_single_recording_is_held_out(share: float, tail: int) -> None:
+    [[whole]] = recordings(1, length=40)
+    kept, held_out = split_recordings([[whole]], share, 0, 8)
+    assert [len(segment) for segment in (*kept, *held_out)] == [40 - tail, tail]
+    for name in ("states", "actions", "next_states"):
+        assert torch.equal(torch.cat([getattr(kept[0], name), getattr(held_out[0], name)]), getattr(whole, name))
+
+
+def test_single_recording_too_short_for_both_sides() -> None:
+    with pytest.raises(UserError, match="must hold 16 transitions in a row .* this one has 15"):
+        split_recordings(recordings(1, length=15), 0.1, 0, 8)
 
 
 def test_too_short_recordings() -> None:
