@@ -174,12 +174,13 @@ def test_interfaces_and_samples(back_end: BackEnd) -> None:
         until(lambda: {f"/{name}" for name in wanted} <= {
             name for name, types in node.get_service_names_and_types_by_node(back_end.node, "/")
             if types == ["std_srvs/srv/Trigger"]}, "arm, disarm and reset_stop are services of type Trigger")
-        for topic, durability in ((names.MOTOR_COMMANDS, DurabilityPolicy.VOLATILE),
-                                  (names.ESTOP, DurabilityPolicy.TRANSIENT_LOCAL)):
-            (listener,) = [each for each in node.get_subscriptions_info_by_topic(topic.name)
-                           if each.node_name == back_end.node]
-            assert listener.qos_profile.reliability == ReliabilityPolicy.RELIABLE
-            assert listener.qos_profile.durability == durability
+        # An emergency stop is heard from latched publishers, whenever they began, and from all others.
+        for topic, durabilities in ((names.MOTOR_COMMANDS, {DurabilityPolicy.VOLATILE}),
+                                    (names.ESTOP, {DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL})):
+            listeners = [each.qos_profile for each in node.get_subscriptions_info_by_topic(topic.name)
+                         if each.node_name == back_end.node]
+            assert {profile.reliability for profile in listeners} == {ReliabilityPolicy.RELIABLE}
+            assert {profile.durability for profile in listeners} == durabilities
 
         for topic in names.SENSOR_TOPICS:
             (publisher,) = peer.node.get_publishers_info_by_topic(topic.name)
@@ -359,6 +360,19 @@ def test_estop_latches(back_end: BackEnd) -> None:
         robot.command = WALK
         until(lambda: robot.walks, "new commands move it")
         assert robot.count("safety_stops") == 1
+
+
+def test_estop_of_a_publisher_that_is_not_latched(back_end: BackEnd) -> None:
+    """As ``ros2 topic pub`` offers it."""
+    with running(back_end) as robot:
+        robot.arm()
+        robot.command = WALK
+        until(lambda: robot.walks)
+        plain = robot.peer.node.create_publisher(Bool, names.ESTOP.name, 10)
+        until(lambda: plain.get_subscription_count() > 0, "the robot listens")
+        plain.publish(Bool(data=True))
+        until(lambda: robot.stands, "it stops all the same")
+        assert not robot.peer.trigger(names.ARM).success
 
 
 def test_estop_given_before_the_start_holds(back_end: BackEnd) -> None:
