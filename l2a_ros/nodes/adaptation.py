@@ -6,7 +6,6 @@ from __future__ import annotations
 import array
 import time
 
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
@@ -59,10 +58,9 @@ class AdaptationNode(ManagedNode):
                                                       names.ADAPTED_MODEL.profile(self._lockstep))
         self._metrics = self.create_lifecycle_publisher(JointState, names.ADAPTATION_METRICS.name,
                                                         names.ADAPTATION_METRICS.profile(self._lockstep))
-        self._subscriptions_made = [
+        for topic, callback in ((names.ROBOT_STATE, self._on_state), (names.MOTOR_COMMANDS, self._on_command)):
             self.create_subscription(JointState, topic.name, callback, topic.profile(self._lockstep))
-            for topic, callback in ((names.ROBOT_STATE, self._on_state), (names.MOTOR_COMMANDS, self._on_command))]
-        self._service = self.create_service(Trigger, names.ADAPTATION_RESET, self._on_reset)
+        self.create_service(Trigger, names.ADAPTATION_RESET, self._on_reset)
 
     def activate(self) -> None:
         """Begin with an empty window."""
@@ -72,15 +70,6 @@ class AdaptationNode(ManagedNode):
     def deactivate(self) -> None:
         """Stop answering."""
         self._active = False
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the interfaces; nothing stale is kept."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        for publisher in (self._model, self._metrics):
-            self.destroy_publisher(publisher)
-        self.destroy_service(self._service)
-        return super().on_cleanup(state)
 
     def next_deadline(self) -> float | None:
         """Return when to stop waiting for a command."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -27,6 +27,7 @@ class ManagedNode(LifecycleNode):
         self.settings: dict[str, Any] = declare(self, [AUTOSTART, *schema])
         self._failure: Exception | None = None
         self._starting = False
+        self._opened: dict[Any, Callable[[Any], bool]] = {}
 
     def start(self) -> None:
         """Go to active if ``autostart`` is set.
@@ -54,6 +55,19 @@ class ManagedNode(LifecycleNode):
     def deactivate(self) -> None:
         """Stop acting; the robot stands."""
 
+    def cleanup(self) -> None:
+        """Undo what ``configure`` did, except its topics and services: those are closed for it."""
+
+    def _interfaces(self) -> dict[Any, Callable[[Any], bool]]:
+        return {**dict.fromkeys(self.publishers, self.destroy_publisher),
+                **dict.fromkeys(self.subscriptions, self.destroy_subscription),
+                **dict.fromkeys(self.services, self.destroy_service)}
+
+    def _close(self) -> None:
+        for interface, destroy in self._opened.items():
+            destroy(interface)
+        self._opened = {}
+
     def _run(self, action: Any) -> TransitionCallbackReturn:
         self._failure = None
         try:
@@ -72,7 +86,12 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Handle the transition."""
-        return self._run(self.configure)
+        before = self._interfaces()
+        result = self._run(self.configure)
+        self._opened = {each: destroy for each, destroy in self._interfaces().items() if each not in before}
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._close()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Handle the transition."""
@@ -83,6 +102,12 @@ class ManagedNode(LifecycleNode):
         """Handle the transition."""
         result = self._run(self.deactivate)
         return result if result != TransitionCallbackReturn.SUCCESS else super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Handle the transition."""
+        result = self._run(self.cleanup)
+        self._close()
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Handle the transition."""

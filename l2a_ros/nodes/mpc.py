@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from nav_msgs.msg import Path
 from rclpy.event_handler import PublisherEventCallbacks, QoSOfferedDeadlineMissedInfo
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, UInt8MultiArray
@@ -18,6 +17,7 @@ from l2a_ros.errors import UserError
 from l2a_ros.learning.adapted_model import AdaptedModel
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from l2a_ros.nodes.limits import LIMITS_SCHEMA, load_limits
 from l2a_ros.nodes.managed import ManagedNode
 from l2a_ros.nodes.messages import (
     SECOND,
@@ -38,7 +38,6 @@ from l2a_ros.planning.random_shooting import RandomShootingSettings
 from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.layout import STATE
-from l2a_ros.robot.limits import REVOLUTION, LegRateLimits
 from l2a_ros.timing.statistics import Statistics
 
 SCHEMA = (
@@ -52,8 +51,7 @@ SCHEMA = (
     Parameter("lateral_weight", 50.0, "cost per metre beside the path", 0.0, 1e6, is_dynamic=True),
     Parameter("progress_weight", 10.0, "reward per metre along the path", 0.0, 1e6, is_dynamic=True),
     Parameter("heading_weight", 5.0, "cost per rad of heading error", 0.0, 1e6, is_dynamic=True),
-    Parameter("slowest_leg_rate", 2.0, "slowest commanded leg rate, rev/s", 0.0, 20.0),
-    Parameter("fastest_leg_rate", 9.0, "fastest commanded leg rate, rev/s", 0.1, 20.0),
+    *LIMITS_SCHEMA,
     Parameter("model_wait", 0.025, "longest wait for the adapted model of a state, s", 0.0, 1.0),
     Parameter("maximum_state_age", 0.25, "the robot stands when the newest state is older, s", 0.01, 10.0),
 )
@@ -88,7 +86,7 @@ class MpcNode(ManagedNode):
         """Load the checkpoint, build the planner, warm it up and open the interfaces."""
         settings = self.settings
         checkpoint = load_model(settings)
-        limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
+        limits = load_limits(settings)
         planner = make_planner(settings["planner"], RandomShootingSettings(
             settings["candidates"], settings["horizon"], settings["longest_hold"], limits, settings["seed"]))
         self._follower = LineFollower(RolloutEngine(checkpoint), planner, self._weights(), limits,
@@ -114,13 +112,12 @@ class MpcNode(ManagedNode):
         self._plan = self.create_lifecycle_publisher(Path, names.PLAN.name, names.PLAN.profile(self._lockstep))
         self.add_post_set_parameters_callback(self._on_parameters)
         # A plan that took too long must not be followed by plans for states that are old by now.
-        state_qos = names.ROBOT_STATE.newest(self._lockstep)
-        self._subscriptions_made = [
-            self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, state_qos),
-            self.create_subscription(UInt8MultiArray, names.ADAPTED_MODEL.name, self._on_model,
-                                     names.ADAPTED_MODEL.profile(self._lockstep)),
-            self.create_subscription(Path, names.REFERENCE_PATH.name, self._on_path, names.REFERENCE_PATH.qos),
-            *names.subscribe_estop(self, self._on_estop)]
+        self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state,
+                                 names.ROBOT_STATE.newest(self._lockstep))
+        self.create_subscription(UInt8MultiArray, names.ADAPTED_MODEL.name, self._on_model,
+                                 names.ADAPTED_MODEL.profile(self._lockstep))
+        self.create_subscription(Path, names.REFERENCE_PATH.name, self._on_path, names.REFERENCE_PATH.qos)
+        names.subscribe_estop(self, self._on_estop)
 
     def _weights(self) -> LineFollowingWeights:
         return LineFollowingWeights(*(self.settings[f"{term}_weight"] for term in ("lateral", "progress", "heading")))
@@ -150,14 +147,9 @@ class MpcNode(ManagedNode):
             self._stand(self.get_clock().now().nanoseconds, "not active")
         self._active = False
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the interfaces."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
+    def cleanup(self) -> None:
+        """Let go of the parameters."""
         self.remove_post_set_parameters_callback(self._on_parameters)
-        for publisher in (self._commands, self._metrics, self._plan):
-            self.destroy_publisher(publisher)
-        return super().on_cleanup(state)
 
     # Deadlines: the model of this tick is late, or no state comes any more -------------------------------------------
 

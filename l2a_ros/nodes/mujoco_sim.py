@@ -9,9 +9,10 @@ period, so that the result does not depend on the machine.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -20,12 +21,12 @@ from std_srvs.srv import SetBool, Trigger
 from l2a_ros.errors import UserError
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from l2a_ros.nodes.limits import LIMITS_SCHEMA, load_limits
 from l2a_ros.nodes.managed import ManagedNode
 from l2a_ros.nodes.messages import SECOND, commanded_rates, named_vector, to_nanoseconds, to_stamp
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.sensor_messages import sensor_message
-from l2a_ros.robot.limits import REVOLUTION, LegRateLimits
 from l2a_ros.robot.samples import Sample
 from l2a_ros.safety.motor_gate import GateState, MotorGate
 from l2a_ros.simulation.faults import parse_fault
@@ -43,8 +44,7 @@ SCHEMA = (
     Parameter("seed", 0, "of the start and the sensor noise", 0, 2**31 - 1),
     Parameter("headless", True, "false opens MuJoCo's viewer"),
     Parameter("command_timeout", 0.3, "the robot stands when the newest command is older, s", 0.01, 10.0),
-    Parameter("slowest_leg_rate", 2.0, "slowest admissible leg rate, rev/s", 0.0, 20.0),
-    Parameter("fastest_leg_rate", 9.0, "fastest admissible leg rate, rev/s", 0.1, 20.0),
+    *LIMITS_SCHEMA,
 )
 _MILLISECOND = 1_000_000
 #: Physics between two looks at the clock in real time, s.
@@ -73,7 +73,7 @@ class MujocoSimNode(ManagedNode):
         self._lockstep = self._speed == 0.0
         self._period_ms = round(settings["control_period"] * 1000)
         faults = [parse_fault(text) for text in settings["faults"]]
-        limits = LegRateLimits(settings["slowest_leg_rate"] * REVOLUTION, settings["fastest_leg_rate"] * REVOLUTION)
+        limits = load_limits(settings)
         self._robot = Millirobot(load_terrain(settings["terrain"]), settings["seed"], faults)
         self._sensors = Sensors(self._robot, settings["seed"])
         self._gate = MotorGate(limits, settings["command_timeout"])
@@ -97,17 +97,15 @@ class MujocoSimNode(ManagedNode):
         for topic in topics:
             self._outputs[topic.name] = self.create_lifecycle_publisher(topic.type, topic.name,
                                                                            topic.profile(self._lockstep))
-        self._subscriptions_made = [
-            self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command,
-                                     names.MOTOR_COMMANDS.profile(self._lockstep)),
-            *names.subscribe_estop(self, self._on_estop)]
-        self._services_made = [
-            self.create_service(Trigger, names.ARM, lambda _, r: self._answer(r, *self._gate.arm())),
-            self.create_service(Trigger, names.DISARM, lambda _, r: self._answer(r, *self._gate.disarm())),
-            self.create_service(Trigger, names.RESET_STOP, lambda _, r: self._answer(r, *self._gate.reset_stop())),
-            self.create_service(SetBool, names.SIM_PAUSE, self._on_pause),
-            self.create_service(Trigger, names.SIM_STEP, self._on_step),
-            self.create_service(Trigger, names.SIM_RESET, self._on_reset)]
+        self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command,
+                                 names.MOTOR_COMMANDS.profile(self._lockstep))
+        names.subscribe_estop(self, self._on_estop)
+        for name, act in ((names.ARM, self._gate.arm), (names.DISARM, self._gate.disarm),
+                          (names.RESET_STOP, self._gate.reset_stop)):
+            self.create_service(Trigger, name, partial(self._on_gate, act))
+        self.create_service(SetBool, names.SIM_PAUSE, self._on_pause)
+        self.create_service(Trigger, names.SIM_STEP, self._on_step)
+        self.create_service(Trigger, names.SIM_RESET, self._on_reset)
 
     def _open_viewer(self) -> None:
         try:
@@ -131,17 +129,10 @@ class MujocoSimNode(ManagedNode):
             self._gate.disarm()
         self._active = False
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the interfaces."""
+    def cleanup(self) -> None:
+        """Close the viewer."""
         if self._viewer is not None:
             self._viewer.close()
-        for publisher in self._outputs.values():
-            self.destroy_publisher(publisher)
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        for service in self._services_made:
-            self.destroy_service(service)
-        return super().on_cleanup(state)
 
     @property
     def _stamp(self) -> int:
@@ -246,8 +237,9 @@ class MujocoSimNode(ManagedNode):
             self._gate.stop("estop topic")
             self._show_gate()
 
-    def _answer(self, response: Trigger.Response, success: bool, message: str) -> Trigger.Response:
-        response.success, response.message = success, message
+    def _on_gate(self, act: Callable[[], tuple[bool, str]], _: Trigger.Request,
+                 response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = act()
         self._show_gate()
         return response
 
