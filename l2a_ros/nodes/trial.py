@@ -39,7 +39,7 @@ from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.report import check_folder, report_table
-from l2a_ros.trials.script import POLL, Abandoned, Script, until
+from l2a_ros.trials.script import POLL, Abandoned, Script, asking, until
 from l2a_ros.trials.session import Session
 
 NAME = "trial"
@@ -201,16 +201,9 @@ class Trial(Node):
             yield from self._call(self._pause, SetBool.Request(data=False))
 
     def _settle(self, step: Client, before: int) -> Script:
-        # Unlike other calls this one is not repeated before it is certain that no step was made.
-        sent = -math.inf
-
-        def stepped() -> bool:
-            nonlocal sent
-            if self._session.state_stamp == before and time.monotonic() - sent > CALL_TIMEOUT:
-                step.call_async(Trigger.Request())
-                sent = time.monotonic()
-            return self._session.state_stamp > before
-
+        # A lost request is sent again, but not before it is certain that no step was made.
+        stepped = asking(lambda: step.call_async(Trigger.Request()), lambda: self._session.state_stamp > before,
+                         time.monotonic, CALL_TIMEOUT)
         yield from self._until(stepped, self._values["wait_timeout"],
                                lambda: "no robot_state came for a step of the world; is state_estimator alive?")
 
@@ -257,16 +250,9 @@ class Trial(Node):
 
     def _call(self, client: Client, request: Any) -> Script:
         """Call a service, again if need be: a request can be lost while two processes find each other."""
-        futures = [client.call_async(request)]
-        sent = time.monotonic()
-
-        def answered() -> bool:
-            nonlocal sent
-            if time.monotonic() - sent > RESEND:
-                futures.append(client.call_async(request))
-                sent = time.monotonic()
-            return any(future.done() for future in futures)
-
+        futures: list[Any] = []
+        answered = asking(lambda: futures.append(client.call_async(request)),
+                          lambda: any(future.done() for future in futures), time.monotonic, RESEND)
         yield from self._until(answered, CALL_TIMEOUT, lambda: f"service {client.srv_name} did not answer")
         response: Any = next(future for future in futures if future.done()).result()
         if not getattr(response, "success", True):

@@ -37,3 +37,19 @@ def until(met: Callable[[], bool], clock: Callable[[], float], seconds: float, w
         if clock() > end:
             raise Abandoned(what())
         yield poll
+
+
+def asking(ask: Callable[[], object], answered: Callable[[], bool], clock: Callable[[], float],
+           every: float) -> Callable[[], bool]:
+    """Return a condition for :func:`until` that asks, again every so many seconds, until there is an answer."""
+    asked: list[float] = []
+
+    def met() -> bool:
+        if answered():
+            return True
+        if not asked or clock() - asked[-1] > every:
+            asked[:] = [clock()]
+            ask()
+        return False
+
+    return met

@@ -19,7 +19,7 @@ from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import LoopTimes, TrialLog, TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.report import build_report, check_folder, csv_text, report_table, write_file, write_trial
-from l2a_ros.trials.script import Abandoned, until
+from l2a_ros.trials.script import Abandoned, asking, until
 from l2a_ros.trials.session import Session
 
 TENTH = 100_000_000
@@ -266,6 +266,14 @@ def test_script_waits_until_something_is_so() -> None:
     with pytest.raises(Abandoned, match="the mpc did not answer"):
         for wait in until(lambda: False, lambda: now[0], 1.0, lambda: "the mpc did not answer"):
             now[0] += wait
+
+
+def test_script_asks_again_until_there_is_an_answer() -> None:
+    now, asked = [0.0], []
+    condition = asking(lambda: asked.append(now[0]), lambda: now[0] > 2.5, lambda: now[0], 1.0)
+    for wait in until(condition, lambda: now[0], 5.0, lambda: "nothing", 0.25):
+        now[0] += wait
+    assert asked == [0.0, 1.25, 2.5]
 
 
 @pytest.mark.parametrize(("gate", "stops"), [("armed", 0), ("stopped", 1)])
