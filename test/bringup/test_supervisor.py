@@ -27,7 +27,9 @@ class Run:
         self.logs = logs
         self.names = names
         self.process = subprocess.Popen([sys.executable, str(RUNNER), str(logs), *names], text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        # Who runs the tests with nohup hands on an ignored SIGHUP.
+                                        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
