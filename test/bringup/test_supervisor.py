@@ -29,7 +29,7 @@ class Run:
         self.process = subprocess.Popen([sys.executable, str(RUNNER), str(logs), *names], text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         # Who runs the tests with nohup hands on an ignored SIGHUP.
-                                        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
+                                        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # noqa: PLW1509
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
