@@ -8,6 +8,8 @@ period, so that the result does not depend on the machine.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -108,6 +110,9 @@ class MujocoSimNode(ManagedNode):
         self.create_service(Trigger, names.SIM_RESET, self._on_reset)
 
     def _open_viewer(self) -> None:
+        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            # The viewer would end the process itself.
+            raise UserError("there is no display for the viewer (DISPLAY is not set); run with headless true")
         try:
             import mujoco.viewer
 
