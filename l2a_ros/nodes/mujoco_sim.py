@@ -8,8 +8,6 @@ period, so that the result does not depend on the machine.
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +33,7 @@ from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.sensors import Sensors
 from l2a_ros.simulation.terrain import load_terrain, terrain_names
+from l2a_ros.simulation.viewer import Viewer
 from l2a_ros.timing.clock_mode import REAL, clock_speed
 
 SCHEMA = (
@@ -65,6 +64,7 @@ class MujocoSimNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__("mujoco_sim", SCHEMA)
         self._active = False
+        self._viewer: Viewer | None = None
         self._diagnostics = Diagnostics(self, self._health)
         self.start()
 
@@ -87,9 +87,7 @@ class MujocoSimNode(ManagedNode):
         self._unanswered: int | None = None
         self._repeat_at = 0.0
         self._repeats = 0
-        self._viewer: Any = None
-        if not settings["headless"]:
-            self._open_viewer()
+        self._viewer = None if settings["headless"] else Viewer(self._robot)
         self._outputs: dict[str, Any] = {}
         topics = [*names.SENSOR_TOPICS]
         if self.settings["clock"] != REAL:
@@ -109,18 +107,6 @@ class MujocoSimNode(ManagedNode):
         self.create_service(Trigger, names.SIM_STEP, self._on_step)
         self.create_service(Trigger, names.SIM_RESET, self._on_reset)
 
-    def _open_viewer(self) -> None:
-        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            # The viewer would end the process itself.
-            raise UserError("there is no display for the viewer (DISPLAY is not set); run with headless true")
-        try:
-            import mujoco.viewer
-
-            self._viewer = mujoco.viewer.launch_passive(self._robot.model, self._robot.data)
-        except Exception as error:  # noqa: BLE001 - a display can fail in any way
-            raise UserError(f"the viewer cannot open a window ({str(error).splitlines()[0]}); "
-                            "run with headless true") from None
-
     def activate(self) -> None:
         """Let time pass."""
         self._epoch = self.get_clock().now().nanoseconds if self.settings["clock"] == REAL else SIMULATED_START
@@ -138,6 +124,13 @@ class MujocoSimNode(ManagedNode):
         """Close the viewer."""
         if self._viewer is not None:
             self._viewer.close()
+            self._viewer = None
+
+    def destroy_node(self) -> None:
+        """Close the viewer, whatever ended the node."""
+        if self._viewer is not None:
+            self._viewer.close()
+        super().destroy_node()
 
     @property
     def _stamp(self) -> int:
@@ -194,7 +187,7 @@ class MujocoSimNode(ManagedNode):
             if ticking and self._elapsed_ms % 10 == 0:
                 self._outputs[names.CLOCK.name].publish(Clock(clock=to_stamp(self._stamp)))
         if self._viewer is not None:
-            self._viewer.sync()
+            self._viewer.show()
 
     def _advance_if_allowed(self) -> None:
         """Lock-step: walk one control period unless paused, or unless somebody needed is not there yet."""
