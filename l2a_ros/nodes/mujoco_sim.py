@@ -61,10 +61,11 @@ SIMULATED_START = SECOND
 class MujocoSimNode(ManagedNode):
     """Shell of :class:`Millirobot`, :class:`Sensors` and :class:`MotorGate`."""
 
+    _viewer: Viewer | None = None  # a node that is refused is destroyed too
+
     def __init__(self) -> None:
         super().__init__("mujoco_sim", SCHEMA)
         self._active = False
-        self._viewer: Viewer | None = None
         self._diagnostics = Diagnostics(self, self._health)
         self.start()
 

@@ -8,9 +8,12 @@ executors, but its ``spin`` never returns in the wheels this was measured with, 
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +25,8 @@ from l2a_ros.errors import UserError
 
 #: Longest wait of one ``spin_once``, seconds: bounds how late a signal or an end condition is noticed.
 POLL = 0.1
+#: Longest time that the middleware gets to close, s.
+LONGEST_END = 1.0
 
 
 @runtime_checkable
@@ -84,9 +89,13 @@ def spin(node: Node, executor: Executor) -> int:
 
 
 def run_node(factory: Callable[[], Node], name: str) -> None:
-    """Run one node as a process: exit 0 at a signal, 2 for bad input (one line on stderr), the node's own code else."""
+    """Run one node as a process: exit 0 at a signal, 2 for bad input (one line on stderr), the node's own code else.
+
+    An exception that nobody expected ends it with its traceback and 1.
+    """
     code = 0
     node: Node | None = None
+    executor: Executor | None = None
     try:
         rclpy.init(args=sys.argv, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
         # Set both: a process started in the background inherits an ignored SIGINT.
@@ -107,12 +116,33 @@ def run_node(factory: Callable[[], Node], name: str) -> None:
     except NodeStopped as stopped:
         print(f"{name}: {stopped}", file=sys.stderr, flush=True)
         code = stopped.exit_code
+    except Exception:  # noqa: BLE001 - the process ends here, with the reason on stderr
+        traceback.print_exc()
+        code = 1
     finally:
         # A second Ctrl-C must not cut the clean-up short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
+        if executor is not None:
+            # It holds on to the node's participant, which would leave its shared memory behind.
+            executor.shutdown()
+        node = executor = None
+        _end(code)
+
+
+def _end(code: int) -> None:
+    """End the process; middleware threads now and then hang while Python takes itself apart: that is not waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    last_resort = threading.Timer(LONGEST_END, os._exit, (code,))
+    last_resort.daemon = True
+    last_resort.start()
+    try:
         if rclpy.ok():
             rclpy.shutdown()
-    sys.exit(code)
+        gc.unfreeze()
+        gc.collect()
+    finally:
+        os._exit(code)

@@ -200,3 +200,14 @@ def test_interrupted_run_leaves_its_files_and_no_process(tmp_path: Path) -> None
         assert report["steps"] > 0
         with AnyReader([tmp_path / "bag"]) as reader:
             assert "/robot_state" in reader.topics
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory file system")
+def test_run_gives_its_shared_memory_back(tmp_path: Path) -> None:
+    """Half a megabyte per node and run would fill the memory of a robot's computer within days."""
+    def segments() -> set[str]:
+        return {file.name for file in Path("/dev/shm").glob("fastdds_*")}
+
+    before = segments()
+    sim(tmp_path, "--clock", "lockstep", "--duration", 1, "--record")
+    assert segments() - before == set()
