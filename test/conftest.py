@@ -14,6 +14,9 @@ from typing import IO
 import psutil
 import pytest
 
+# Before torch is imported anywhere: small networks are slower with several threads, much slower on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 #: Domain ids whose ports no other program is given (Linux).
 DOMAINS = range(1, 101)
 #: Marks the processes that a test has started, whatever became of their parents.
