@@ -38,12 +38,11 @@ LOCKSTEP = _reliable(1000)
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: relative name, message type, QoS in real time, and whether it carries sensor data."""
+    """One topic: relative name, message type, and QoS in real time."""
 
     name: str
     type: Any
     qos: QoSProfile
-    is_sensor: bool = False
 
     def profile(self, lockstep: bool) -> QoSProfile:
         """Return the QoS for the given mode; latched topics are the same in both."""
@@ -65,11 +64,11 @@ class Topic:
                           deadline=Duration(seconds=seconds))
 
 
-MOCAP_POSE = Topic("mocap/pose", PoseStamped, SENSOR_DATA, is_sensor=True)
-IMU = Topic("imu/data_raw", Imu, SENSOR_DATA, is_sensor=True)
-JOINT_STATES = Topic("joint_states", JointState, SENSOR_DATA, is_sensor=True)
-MOTOR_TELEMETRY = Topic("motor_telemetry", JointState, SENSOR_DATA, is_sensor=True)
-BATTERY_STATE = Topic("battery_state", BatteryState, SENSOR_DATA, is_sensor=True)
+MOCAP_POSE = Topic("mocap/pose", PoseStamped, SENSOR_DATA)
+IMU = Topic("imu/data_raw", Imu, SENSOR_DATA)
+JOINT_STATES = Topic("joint_states", JointState, SENSOR_DATA)
+MOTOR_TELEMETRY = Topic("motor_telemetry", JointState, SENSOR_DATA)
+BATTERY_STATE = Topic("battery_state", BatteryState, SENSOR_DATA)
 #: Lock-step only: the cumulative number of samples of each sensor topic that precede the tick with this stamp.
 #: DDS keeps the order within a topic, not between topics; with these counts the estimator knows when a tick is whole.
 SIM_TICK = Topic("sim/tick", JointState, _reliable(10))

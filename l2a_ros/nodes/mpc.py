@@ -58,6 +58,8 @@ SCHEMA = (
 #: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
 LOCKSTEP_WAIT = 10.0
 COUNTED = ("plans", "late plans", "deadlines missed", "models not in time", "messages of wrong layout")
+#: Points of a path that says: stand.
+NO_PATH = np.zeros((0, 2))
 #: Control periods within which a command is promised on the topic.
 DEADLINE = 2.0
 #: Weight of the newest measurement in the running mean of the command delay.
@@ -99,7 +101,6 @@ class MpcNode(ManagedNode):
         self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._state_time, self._state_stamp = 0.0, 0
         self._delay = 0.0 if self._lockstep else 0.5 * settings["control_period"]
-        self._stopped = False
         self._reason = "no state yet"
         self._latency, self._planning = Statistics(), Statistics()
         self._counts = dict.fromkeys(COUNTED, 0)
@@ -135,7 +136,7 @@ class MpcNode(ManagedNode):
         for tick in range(5):
             self._follower.decide(state, tick, None, 0.0)
         self._follower.stand("")
-        self._follower.set_path(np.zeros((0, 2)), 0)
+        self._follower.set_path(NO_PATH, 0)
 
     def activate(self) -> None:
         """Begin."""
@@ -185,12 +186,14 @@ class MpcNode(ManagedNode):
             self._follower.set_path(path_points(message), to_nanoseconds(message.header.stamp))
         except UserError as error:
             self._refuse(error)
-            self._follower.set_path(np.zeros((0, 2)), 0)
+            self._follower.set_path(NO_PATH, 0)
 
     def _on_estop(self, message: Bool) -> None:
-        self._stopped = bool(message.data)
-        if self._stopped and self._active:
-            self._stand(self.get_clock().now().nanoseconds, "estop")
+        # The latch is the robot's own gate; here the path is forgotten, so that its release alone moves nothing.
+        if message.data:
+            self._follower.set_path(NO_PATH, 0)
+            if self._active:
+                self._stand(self.get_clock().now().nanoseconds, "estop")
 
     def _on_model(self, message: UInt8MultiArray) -> None:
         try:
@@ -221,9 +224,7 @@ class MpcNode(ManagedNode):
             self._refuse(error)
             self._stand(stamp, str(error))
             return
-        if self._stopped:
-            self._stand(stamp, "estop")
-        elif age > self.settings["maximum_state_age"]:
+        if age > self.settings["maximum_state_age"]:
             self._stand(stamp, f"robot_state is {age:.2f} s old")
         elif not self._follower.wants_plan(stamp):
             self._stand(stamp, "no path")

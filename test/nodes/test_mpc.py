@@ -299,7 +299,8 @@ def test_stands_on_a_model_that_does_not_fit_and_goes_on_after(change: list[Fact
         assert is_walking(loop.tick_until(moves=True))
 
 
-def test_estop_stops_until_it_is_released() -> None:
+def test_estop_forgets_the_path() -> None:
+    """The robot's gate keeps the stop; once that is reset and armed, a new path must be all it takes."""
     with running(lockstep=False) as loop:
         loop.path(LINE, 0)
         loop.tick_until(moves=True)
@@ -308,7 +309,7 @@ def test_estop_stops_until_it_is_released() -> None:
         until(lambda: not np.any(loop.peer.of(names.MOTOR_COMMANDS)[-1].velocity), "a stop does not wait for a tick")
         for _ in range(3):
             assert not np.any(loop.tick())
-        loop.peer.publish(names.ESTOP, Bool(data=False))
+        loop.path(LINE, 0)
         loop.tick_until(moves=True)
 
 
