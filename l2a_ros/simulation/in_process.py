@@ -13,8 +13,9 @@ import numpy as np
 from l2a_ros.estimation.state_assembler import Estimate, StateAssembler
 from l2a_ros.robot.limits import STAND
 from l2a_ros.robot.samples import Sample
+from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.faults import Fault
-from l2a_ros.simulation.millirobot import Battery, Millirobot
+from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.sensors import Sensors
 from l2a_ros.simulation.terrain import Terrain
 

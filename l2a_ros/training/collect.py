@@ -16,8 +16,8 @@ from l2a_ros.errors import UserError
 from l2a_ros.experience.bag_writer import BagWriter, message_type
 from l2a_ros.robot.layout import ACTION, STATE
 from l2a_ros.robot.limits import STAND
+from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.in_process import InProcessRobot
-from l2a_ros.simulation.millirobot import Battery
 from l2a_ros.simulation.terrain import load_terrain
 from l2a_ros.training.random_driving import RandomDriver
 

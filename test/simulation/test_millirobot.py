@@ -16,10 +16,12 @@ from driving import drive, drives
 from l2a_ros.robot.description import coupled_joints
 from l2a_ros.robot.layout import LEGS, MOTOR_JOINTS, STATE
 from l2a_ros.robot.limits import REVOLUTION, STAND
+from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.in_process import InProcessRobot
-from l2a_ros.simulation.millirobot import PHYSICS_PERIOD, Battery, Millirobot, build_model
+from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.terrain import load_terrain, terrain_names
+from l2a_ros.simulation.world import PHYSICS_PERIOD, build_model
 from l2a_ros.training.random_driving import RandomDriver
 
 CARPET = load_terrain("carpet")
