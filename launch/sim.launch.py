@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trial in simulation: the same processes and words as `l2a sim`, started by ROS 2's own launch."""
 
+import sys
 from collections import deque
 from datetime import datetime
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.actions import DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown
 from launch.events.process import ProcessExited, ProcessIO
 from launch_ros.actions import Node
 
-from l2a_ros.bringup.arguments import ARGUMENTS, read_settings
+from l2a_ros.bringup.arguments import ARGUMENTS, Settings, read_settings
 from l2a_ros.bringup.environment import node_environment
 from l2a_ros.bringup.failure import EXCERPT, describe_death
 from l2a_ros.bringup.graph import NodeSpec, simulation_graph
@@ -32,7 +33,15 @@ def start_graph(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Check the arguments before anything starts; launch shows the error and ends with a non-zero status."""
     values = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
     settings = read_settings(values, datetime.now())
-    return [entity for spec in simulation_graph(settings) for entity in supervised_node(context, spec)]
+    film = [film_maker(settings)] if settings.video else []
+    return [*film, *(entity for spec in simulation_graph(settings) for entity in supervised_node(context, spec))]
+
+
+def film_maker(settings: Settings) -> ExecuteProcess:
+    """Return the process that renders the film once the shutdown has begun; launch waits for it."""
+    return ExecuteProcess(
+        cmd=[sys.executable, "-m", "l2a_ros.cli", "render", "--wait", str(settings.out)], name="film", output="screen",
+        sigterm_timeout="3600", sigkill_timeout="10")
 
 
 def supervised_node(context: LaunchContext, spec: NodeSpec) -> list[LaunchDescriptionEntity]:

@@ -16,16 +16,19 @@ from pathlib import Path
 
 import yaml
 
+from l2a_ros.bringup.fault_texts import config_faults, read_faults
 from l2a_ros.errors import UserError, unknown_name
 from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
 from l2a_ros.learning.methods import method_names
 from l2a_ros.planning.planners import planner_names
 from l2a_ros.robot.share import share_file
-from l2a_ros.simulation.terrain import load_terrain, terrain_names
+from l2a_ros.simulation.terrain import absolute_terrain, load_terrain, terrain_names
 from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
 from l2a_ros.trials.paths import load_path, path_names
 
 MAX_SEED = 2**31 - 1
+#: What a film is made from, in the folder of the report.
+FRAMES = "trial_frames.npz"
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -55,9 +58,11 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),
     Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
     Argument("planner", "random_shooting", "How the next motor command is chosen.", names=planner_names),
-    Argument("terrain", "carpet", "What the robot walks on: by name or a YAML file.", names=terrain_names),
+    Argument("terrain", "carpet", "Ground: NAME or a YAML file, with :ANGLE[,DIRECTION] for another slope, in degrees.",
+             names=terrain_names),
     Argument("fault", "", "What breaks and when: NAME[:ARGUMENTS][@ONSET_S], for example missing_leg:front_right@5.0 "
-                          "or motor_gain:right,0.6; separate several with ';' or a space.", repeatable=True),
+                          "or motor_gain:right,0.6; separate several with ';' or a space; or a YAML file with a "
+                          "list 'faults'. Default: those in the config.", repeatable=True),
     Argument("checkpoint", "", "Trained model (safetensors); empty means the one shipped for the method."),
     Argument("clock", REAL, "Simulated time: real, lockstep (the world waits for every command) or a factor of real "
                             "time such as 2.0."),
@@ -65,6 +70,8 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("seed", "0", "Seed of everything random."),
     Argument("out", "", "Folder of the report; empty means runs/<time>_<path>_<method>."),
     Argument("record", "false", "Whether to record all topics to a bag in the folder of the report.", switch=True),
+    Argument("video", "false", "Whether to make a film of the run in the folder of the report: trial.mp4, and "
+                               "trial_end.png of its end.", switch=True),
     Argument("headless", "true", "Whether to run without a window.", switch=True),
     Argument("config", "", "ROS 2 parameter file of the robot; empty means the shipped config/millirobot.yaml."),
 )
@@ -99,6 +106,7 @@ class Settings:
     record: bool
     headless: bool
     config: Path
+    video: bool = False
 
     @property
     def lockstep(self) -> bool:
@@ -114,6 +122,11 @@ class Settings:
     def bag(self) -> Path:
         """Folder of the recording."""
         return self.out / "bag"
+
+    @property
+    def frames(self) -> Path:
+        """File that the film is made from."""
+        return self.out / FRAMES
 
 
 def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime) -> Settings:
@@ -131,33 +144,24 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime) -> S
             raise unknown_name("argument", name, list(_BY_NAME))
     text = {argument.name: argument.default for argument in ARGUMENTS}
     text |= {name: value for name, value in values.items() if isinstance(value, str)}
+    config = read_config(text["config"])
     settings = Settings(
         path=_path(text["path"]), method=_known("method", text["method"], method_names()),
         planner=_known("planner", text["planner"], planner_names()),
         terrain=_terrain(text["terrain"]),
-        faults=read_faults(values.get("fault", ())), checkpoint=_checkpoint(text["checkpoint"], text["method"]),
+        faults=read_faults(values.get("fault", ())) or config_faults(config),
+        checkpoint=_checkpoint(text["checkpoint"], text["method"]),
         clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=_seed(text["seed"]),
         out=_folder(text["out"] or f"runs/{now:%Y%m%d_%H%M%S}_{Path(text['path']).stem}_{text['method']}"),
         record=_boolean("record", text["record"]), headless=_boolean("headless", text["headless"]),
-        config=read_config(text["config"]))
+        config=config, video=_boolean("video", text["video"]))
     if settings.record and settings.bag.exists():
         raise UserError(f"{settings.bag} already holds a recording; name another folder with out")
+    if settings.video:
+        from l2a_ros.simulation.video import check_film
+
+        check_film()
     return settings
-
-
-def read_faults(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Split and check fault texts; within one text several are separated by ``;`` or white space.
-
-    Raises:
-        UserError: for a fault that does not parse.
-    """
-    from l2a_ros.simulation.faults import parse_fault
-
-    texts = [given] if isinstance(given, str) else given
-    faults = tuple(fault for text in texts for fault in re.split(r"[;\s]+", text) if fault)
-    for fault in faults:
-        parse_fault(fault)
-    return faults
 
 
 def _known(kind: str, name: str, known: list[str]) -> str:
@@ -193,7 +197,7 @@ def read_clock(text: str) -> str:
 
 def _terrain(text: str) -> str:
     load_terrain(text)
-    return text if text in terrain_names() else str(Path(text).absolute())
+    return absolute_terrain(text)
 
 
 def _duration(text: str) -> float:

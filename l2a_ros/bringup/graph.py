@@ -89,7 +89,8 @@ def simulation_graph(settings: Settings) -> list[NodeSpec]:
     graph = [
         NodeSpec("mujoco_sim", {
             **common, "clock": settings.clock, "terrain": settings.terrain, "faults": settings.faults,
-            "seed": settings.seed, "headless": settings.headless}, files, lifecycle=True),
+            "seed": settings.seed, "headless": settings.headless,
+            "frames": str(settings.frames) if settings.video else ""}, files, lifecycle=True),
         NodeSpec("state_estimator", common, files),
         NodeSpec("adaptation", {
             **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True),

@@ -18,6 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     loop.add_argument("--method", default="grbal", help="grbal or mb (default: grbal)")
     loop.add_argument("--json", type=Path, help="also write the figures to this file")
     loop.set_defaults(run=run_loop)
+    _add_endurance(benches)
+    _add_repeat(benches)
+    _add_fidelity(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
@@ -43,3 +46,56 @@ def run_loop(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_json(args.json, "loop", rows)
     return 0
+
+
+def _add_endurance(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    endurance = benches.add_parser("endurance", help="memory, handles and clock of every node over minutes of walking")
+    endurance.add_argument("--minutes", type=float, default=10.0, help="how long (default: 10)")
+    endurance.add_argument("--path", default="figure8", help="path of each trial (default: figure8)")
+    endurance.add_argument("--terrain", default="carpet", help="floor (default: carpet)")
+    endurance.add_argument("--method", default="grbal", help="grbal or mb (default: grbal)")
+    endurance.add_argument("--out", type=Path, help="keep the samples in this folder")
+    endurance.add_argument("--json", type=Path, help="also write the figures to this file")
+    endurance.set_defaults(run=run_endurance)
+
+
+def _add_repeat(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    repeat = benches.add_parser("repeat", help="whether lock-step trials repeat on every terrain and with every fault")
+    repeat.add_argument("--duration", type=float, default=3.0, help="of each trial, s (default: 3)")
+    repeat.add_argument("--json", type=Path, help="also write the figures to this file")
+    repeat.set_defaults(run=run_repeat)
+
+
+def run_repeat(args: argparse.Namespace) -> int:
+    """Run every terrain and every fault in lock-step, twice with one seed and once with another, and compare."""
+    from l2a_ros.cli._repeat import run
+
+    return run(args)
+
+
+def run_endurance(args: argparse.Namespace) -> int:
+    """Walk trial after trial in real time, sample every node each second, and judge what grows."""
+    from l2a_ros.cli._endurance import run
+
+    return run(args)
+
+
+def _add_fidelity(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fidelity = benches.add_parser("fidelity", help="the simulated robot beside the measured one, and its speed")
+    fidelity.add_argument("--minutes", type=float, default=10.0, help="driving on each terrain (default: 10)")
+    fidelity.add_argument("--terrain", action="append", help="only this terrain; may be repeated")
+    fidelity.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    fidelity.add_argument("--workers", type=int, default=2, help="drives made at once (default: 2)")
+    fidelity.add_argument("--skip-speed", action="store_true", help="do not measure the speed of the simulation")
+    fidelity.add_argument("--out", type=Path, default=Path("runs/fidelity"),
+                          help="folder of drives.csv and fidelity.png (default: runs/fidelity)")
+    fidelity.add_argument("--markdown", type=Path, help="put the table into this file, between its marks")
+    fidelity.add_argument("--json", type=Path, help="also write the figures to this file")
+    fidelity.set_defaults(run=run_fidelity)
+
+
+def run_fidelity(args: argparse.Namespace) -> int:
+    """Drive the simulated robot as the real one was driven, and compare."""
+    from l2a_ros.cli._fidelity import run
+
+    return run(args)

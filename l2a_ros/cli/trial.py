@@ -17,7 +17,7 @@ from l2a_ros.cli._flags import add_flags, settings_from
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("trial", help="run a trial with nodes that are already running", description=__doc__)
-    add_flags(parser, leave_out=("headless",))
+    add_flags(parser, leave_out=("headless", "video"))
     parser.set_defaults(run=run)
 
 

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from l2a_ros.robot.continuity import is_pose_jump
 from l2a_ros.robot.layout import STATE
 from l2a_ros.robot.samples import BatterySample, CrankSample, ImuSample, PoseSample, Sample, TelemetrySample
 
 _SECOND = 1_000_000_000
 _SOURCES: dict[type, str] = {PoseSample: "mocap/pose", ImuSample: "imu/data_raw", CrankSample: "joint_states",
                              TelemetrySample: "motor_telemetry", BatterySample: "battery_state"}
+
+
+def _jumps(first: PoseSample, second: PoseSample) -> bool:
+    return is_pose_jump(first.position, second.position, second.stamp - first.stamp)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class Estimate:
 class StateAssembler:
     """Collects samples in any order and assembles the state on request.
 
+    A pose that the robot cannot have reached waits for the next one: if that agrees with it, the robot was moved (a reset
+    of the world, a hand) and no velocity is taken across; if not, it was an outlier and is dropped.
+
     Args:
         control_period: time over which the velocity is differenced, s.
         maximum_ages: beyond them a source counts as lost and there is no state.
@@ -65,12 +73,14 @@ class StateAssembler:
         self._period = round(control_period * _SECOND)
         self._ages = maximum_ages or MaximumAges()
         self.rejected = dict.fromkeys(_SOURCES.values(), 0)
+        self.pose_jumps = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget all samples."""
         self._newest: dict[type, Sample] = {}
         self._poses: deque[PoseSample] = deque()
+        self._far_pose: PoseSample | None = None
 
     def add(self, sample: Sample) -> bool:
         """Take one sample; return False if it was rejected: not finite, or not newer than the last of its source."""
@@ -80,7 +90,8 @@ class StateAssembler:
         is_bad = not all(np.all(np.isfinite(value)) for value in values)
         if isinstance(sample, PoseSample) and not is_bad:
             is_bad = abs(float(np.linalg.norm(sample.quaternion)) - 1.0) > 0.01
-        if is_bad or (last is not None and sample.stamp <= last.stamp):
+        if is_bad or (last is not None and sample.stamp <= last.stamp) or (
+                isinstance(sample, PoseSample) and not self._is_continuous(sample)):
             self.rejected[_SOURCES[kind]] += 1
             return False
         self._newest[kind] = sample
@@ -90,11 +101,26 @@ class StateAssembler:
                 self._poses.popleft()
         return True
 
+    def _is_continuous(self, pose: PoseSample) -> bool:
+        """Tell whether a pose may follow; the second one at another place makes that the place."""
+        last, far = self.newest_pose(), self._far_pose
+        self._far_pose = None
+        if last is None or not _jumps(last, pose):
+            return True
+        if far is None or pose.stamp <= far.stamp or _jumps(far, pose):
+            self._far_pose = pose
+            return False
+        self._poses.clear()
+        self._poses.append(far)
+        self.pose_jumps += 1
+        return True
+
     def _forget(self, kind: type) -> None:
         self.rejected[_SOURCES[kind]] += 1
         del self._newest[kind]
         if kind is PoseSample:
             self._poses.clear()
+            self._far_pose = None
 
     def ages(self, stamp: int) -> dict[str, float]:
         """Return the age of every source at a moment, s; infinite where nothing came yet."""

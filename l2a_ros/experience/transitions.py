@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l2a_ros.robot.continuity import has_begun_again, is_state_jump
 from l2a_ros.robot.layout import ACTION, STATE
 
 _SECOND = 1_000_000_000
@@ -55,6 +56,7 @@ class Cut(StrEnum):
     """Why an episode ended."""
 
     GAP = "gap"
+    JUMP = "jump"
     STOP = "stop"
     NO_COMMAND = "no_command"
     NOT_FINITE = "not_finite"
@@ -70,9 +72,10 @@ class _Tick:
 class Episode:
     """Turns states and commands, in the order of their stamps, into transitions; keeps the newest ones.
 
-    A transition joins two states one control period apart and the command that answered the first. At a gap, a stop
-    (zero command), a missing command, a number that is not finite or a reset everything kept is dropped, so that no
-    window reaches across it. Repeated and late stamps are ignored.
+    A transition joins two states one control period apart and the command that answered the first. At a gap, a pose that
+    the robot cannot have reached, a stop (zero command), a missing command, a number that is not finite or a reset
+    everything kept is dropped, so that no window reaches across it. Repeated and late stamps are ignored; one that is
+    more than a second late is a reset, because time has begun again.
 
     Args:
         control_period: time between states, s.
@@ -128,6 +131,8 @@ class Episode:
 
         The command that answered the state before must have been added by now, else it counts as missing.
         """
+        if self._last is not None and has_begun_again(stamp, self._last.stamp):
+            self.cut(Cut.RESET)
         last = self._last
         if last is not None and stamp <= last.stamp:
             self.repeated += 1
@@ -159,6 +164,8 @@ class Episode:
             return Cut.GAP
         if not (np.all(np.isfinite(last.state)) and np.all(np.isfinite(self._last.state))):
             return Cut.NOT_FINITE
+        if is_state_jump(last.state, self._last.state, self._last.stamp - last.stamp):
+            return Cut.JUMP
         if command is None:
             return Cut.NO_COMMAND
         rates, delay = command

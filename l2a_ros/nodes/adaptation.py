@@ -20,6 +20,8 @@ from l2a_ros.nodes.messages import SECOND, commanded_rates, layout_vector, named
 from l2a_ros.nodes.model import MODEL_SCHEMA, load_model
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
+from l2a_ros.nodes.time_jumps import TimeJumps
+from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import STATE
 from l2a_ros.timing.statistics import Statistics
 
@@ -40,6 +42,7 @@ class AdaptationNode(ManagedNode):
         self._active = False
         self._waiting: tuple[int, JointState, float] | None = None
         self._diagnostics = Diagnostics(self, self._health)
+        self._jumps = TimeJumps(self, self._on_time_jump, self.settings["lockstep"])
         self.start()
 
     def configure(self) -> None:
@@ -64,8 +67,17 @@ class AdaptationNode(ManagedNode):
 
     def activate(self) -> None:
         """Begin with an empty window."""
+        self._begin_anew()
+        self._active = True
+
+    def _begin_anew(self) -> None:
+        """Forget all that is known of the time before: after a jump its stamps say nothing."""
         self._episode.cut(Cut.RESET)
-        self._waiting, self._answer, self._active = None, None, True
+        self._waiting = self._answer = None
+
+    def _on_time_jump(self, *_: object) -> None:
+        if self._active:
+            self._begin_anew()
 
     def deactivate(self) -> None:
         """Stop answering."""
@@ -84,6 +96,8 @@ class AdaptationNode(ManagedNode):
         if not self._active:
             return
         stamp = to_nanoseconds(message.header.stamp)
+        if self._answer is not None and has_begun_again(stamp, self._answer[0]):
+            self._begin_anew()
         if self._answer is not None and stamp <= self._answer[0]:
             if stamp == self._answer[0]:
                 self._model.publish(self._answer[1])
@@ -147,7 +161,8 @@ class AdaptationNode(ManagedNode):
         values: dict[str, object] = {
             "method": last.model.method, "checkpoint": last.model.checkpoint_id, "version": last.model.version,
             "window": len(self._episode), "loss before": last.loss_before, "loss after": last.loss_after,
-            "step norm": last.step_norm, "messages of wrong layout": self._refused}
+            "step norm": last.step_norm, "messages of wrong layout": self._refused,
+            "time jumps": self._jumps.count}
         values |= {f"duration {name} (s)": value for name, value in self._latency.summary().items()}
         values |= {f"cuts: {reason.value}": count for reason, count in self._episode.cuts.items()}
         return [Health("model", OK if not self._refused else WARN, str(last.model.status), values)]

@@ -72,6 +72,8 @@ BATTERY_STATE = Topic("battery_state", BatteryState, SENSOR_DATA)
 #: Lock-step only: the cumulative number of samples of each sensor topic that precede the tick with this stamp.
 #: DDS keeps the order within a topic, not between topics; with these counts the estimator knows when a tick is whole.
 SIM_TICK = Topic("sim/tick", JointState, _reliable(10))
+#: Lock-step: the estimator's answer to a tick for which there is no state; the world goes on without a command.
+SIM_NO_STATE = Topic("sim/no_state", JointState, _reliable(10))
 ODOMETRY = Topic("odometry", Odometry, _reliable(10))
 ROBOT_STATE = Topic("robot_state", JointState, _reliable(10))
 ADAPTED_MODEL = Topic("adapted_model", UInt8MultiArray, _reliable(1))

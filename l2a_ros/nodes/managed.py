@@ -61,7 +61,8 @@ class ManagedNode(LifecycleNode):
     def _interfaces(self) -> dict[Any, Callable[[Any], bool]]:
         return {**dict.fromkeys(self.publishers, self.destroy_publisher),
                 **dict.fromkeys(self.subscriptions, self.destroy_subscription),
-                **dict.fromkeys(self.services, self.destroy_service)}
+                **dict.fromkeys(self.services, self.destroy_service),
+                **dict.fromkeys(self.clients, self.destroy_client)}
 
     def _close(self) -> None:
         for interface, destroy in self._opened.items():

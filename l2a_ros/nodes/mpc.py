@@ -31,11 +31,13 @@ from l2a_ros.nodes.messages import (
 from l2a_ros.nodes.model import MODEL_SCHEMA, load_model
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
-from l2a_ros.planning.line_follower import Decision, LineFollower
+from l2a_ros.nodes.time_jumps import TimeJumps
+from l2a_ros.planning.line_follower import NO_PATH, Decision, LineFollower
 from l2a_ros.planning.line_following import LineFollowingWeights
 from l2a_ros.planning.planners import make_planner, planner_names
 from l2a_ros.planning.random_shooting import RandomShootingSettings
 from l2a_ros.planning.rollout import RolloutEngine
+from l2a_ros.robot.continuity import has_begun_again, is_state_jump
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.layout import STATE
 from l2a_ros.timing.statistics import Statistics
@@ -57,9 +59,7 @@ SCHEMA = (
 )
 #: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
 LOCKSTEP_WAIT = 10.0
-COUNTED = ("plans", "late plans", "deadlines missed", "models not in time", "messages of wrong layout")
-#: Points of a path that says: stand.
-NO_PATH = np.zeros((0, 2))
+COUNTED = ("plans", "late plans", "deadlines missed", "models not in time", "messages of wrong layout", "pose jumps")
 #: Control periods within which a command is promised on the topic.
 DEADLINE = 2.0
 #: Weight of the newest measurement in the running mean of the command delay.
@@ -82,6 +82,7 @@ class MpcNode(ManagedNode):
         self._active = False
         self._waiting: _Tick | None = None
         self._diagnostics = Diagnostics(self, self._health)
+        self._jumps = TimeJumps(self, self._on_time_jump, self.settings["lockstep"])
         self.start()
 
     def configure(self) -> None:
@@ -93,13 +94,13 @@ class MpcNode(ManagedNode):
             settings["candidates"], settings["horizon"], settings["longest_hold"], limits, settings["seed"]))
         self._follower = LineFollower(RolloutEngine(checkpoint), planner, self._weights(), limits,
                                       settings["control_period"])
-        self._warm_up()
+        self._follower.warm_up()
         self._lockstep: bool = settings["lockstep"]
         self._model_wait = LOCKSTEP_WAIT if self._lockstep else settings["model_wait"]
         self._model: AdaptedModel | None = None
         self._answer: JointState | None = None
-        self._simulated = bool(self.get_parameter("use_sim_time").value)
-        self._state_time, self._state_stamp = 0.0, 0
+        self._newest: _Tick | None = None
+        self._state_time = 0.0
         self._delay = 0.0 if self._lockstep else 0.5 * settings["control_period"]
         self._reason = "no state yet"
         self._latency, self._planning = Statistics(), Statistics()
@@ -128,19 +129,16 @@ class MpcNode(ManagedNode):
         self.settings |= {each.name: each.value for each in parameters if each.name in self.settings}
         self._follower.set_weights(self._weights())
 
-    def _warm_up(self) -> None:
-        """Plan a few times along a line, so that the first real plan is not the slow one."""
-        state = np.zeros(STATE.size)
-        state[STATE.indices([n for n in STATE.names if n.endswith("_cos")])] = 1.0
-        self._follower.set_path(np.array([[0.0, 0.0], [1.0, 0.0]]), 0)
-        for tick in range(5):
-            self._follower.decide(state, tick, None, 0.0)
-        self._follower.stand("")
-        self._follower.set_path(NO_PATH, 0)
-
     def activate(self) -> None:
         """Begin."""
-        self._model, self._waiting, self._answer, self._active = None, None, None, True
+        self._begin_anew()
+        self._active = True
+
+    def _begin_anew(self) -> None:
+        """Forget all that is known of the time before, but not the path: it is laid in space."""
+        self._model = self._waiting = self._answer = self._newest = None
+        self._state_time = 0.0
+        self._follower.restart()
 
     def deactivate(self) -> None:
         """Command the robot to stand, then be silent."""
@@ -168,15 +166,26 @@ class MpcNode(ManagedNode):
             self._counts["models not in time"] += 1
             self._plan_and_command()
             return
-        now = self.get_clock().now().nanoseconds
+        clock = self.get_clock()
+        now = clock.now().nanoseconds
         # Simulated time may run slower than the wall clock, or not at all.
-        if self._simulated and now - self._state_stamp <= self.settings["maximum_state_age"] * SECOND:
+        if (clock.ros_time_is_active and self._newest is not None
+                and now - self._newest.stamp <= self.settings["maximum_state_age"] * SECOND):
             self._state_time = time.monotonic()
             return
         self._state_time = 0.0
         self._stand(now, "no robot_state any more")
 
     # Messages --------------------------------------------------------------------------------------------------------
+
+    def _on_time_jump(self, what: str, _: float) -> None:
+        if not self._active:
+            return
+        self._begin_anew()
+        # In lock-step a command answers a state, and that comes.
+        if not self._lockstep:
+            self._stand(self.get_clock().now().nanoseconds, what)
+            self._answer = None
 
     def _on_deadline_missed(self, event: QoSOfferedDeadlineMissedInfo) -> None:
         self._counts["deadlines missed"] += event.total_count_change
@@ -201,8 +210,8 @@ class MpcNode(ManagedNode):
         except UserError as error:
             self._refuse(error)
             return
-        if self._model is None or model.stamp > self._model.stamp or model.version < self._model.version:
-            self._model = model
+        # One sender, in order: what came last is the newest, also after a jump of time.
+        self._model = model
         if self._waiting is not None and model.stamp == self._waiting.stamp:
             self._plan_and_command()
 
@@ -210,13 +219,18 @@ class MpcNode(ManagedNode):
         if not self._active:
             return
         stamp, now = to_nanoseconds(message.header.stamp), time.monotonic()
+        if self._newest is not None and has_begun_again(stamp, self._newest.stamp):
+            model = self._model
+            self._begin_anew()
+            # The model of this state may have come before it.
+            self._model = model if model is not None and model.stamp == stamp else None
         if self._answer is not None and stamp <= to_nanoseconds(self._answer.header.stamp):
             if stamp == to_nanoseconds(self._answer.header.stamp):
                 self._commands.publish(self._answer)
             return
         if self._waiting is not None and stamp == self._waiting.stamp:
             return
-        self._state_time, self._state_stamp = now, stamp
+        self._state_time = now
         age = 0.0 if self._lockstep else (self.get_clock().now().nanoseconds - stamp) / SECOND
         try:
             state = layout_vector(STATE, message, "robot_state")
@@ -224,12 +238,17 @@ class MpcNode(ManagedNode):
             self._refuse(error)
             self._stand(stamp, str(error))
             return
+        tick, before = _Tick(stamp, state, now, now + self._model_wait), self._newest
+        self._newest = tick
+        if before is not None and is_state_jump(before.state, state, stamp - before.stamp):
+            self._counts["pose jumps"] += 1
+            self._follower.restart()
         if age > self.settings["maximum_state_age"]:
             self._stand(stamp, f"robot_state is {age:.2f} s old")
         elif not self._follower.wants_plan(stamp):
             self._stand(stamp, "no path")
         else:
-            self._waiting = _Tick(stamp, state, now, now + self._model_wait)
+            self._waiting = tick
             if self._model is not None and self._model.stamp == stamp:
                 self._plan_and_command()
 
@@ -287,7 +306,8 @@ class MpcNode(ManagedNode):
         values: dict[str, object] = dict(self._counts)
         values |= {f"state to command {name} (s)": value for name, value in self._latency.summary().items()}
         values |= {f"plan {name} (s)": value for name, value in self._planning.summary().items()}
-        values |= {"command delay (s)": self._delay, "commands out of range": self._follower.limited}
+        values |= {"command delay (s)": self._delay, "commands out of range": self._follower.limited,
+                   "time jumps": self._jumps.count}
         level = OK if self._reason in ("following", "no path") else (WARN if self._reason == "no state yet" else ERROR)
         return [Health("planner", level, self._reason, values)]
 

@@ -21,6 +21,8 @@ from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanos
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.sensor_messages import sensor_sample
+from l2a_ros.nodes.time_jumps import TimeJumps
+from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import STATE, Layout
 from l2a_ros.robot.samples import PoseSample
 from l2a_ros.timing.deadlines import Deadlines
@@ -46,13 +48,12 @@ class StateEstimatorNode(Node):
         settings = declare(self, SCHEMA)
         self._period: float = settings["control_period"]
         self._lockstep: bool = settings["lockstep"]
-        self._simulated = bool(self.get_parameter("use_sim_time").value)
         self._assembler = StateAssembler(self._period)
-        self._received = {topic.name: 0 for topic in names.SENSOR_TOPICS}
-        self._expected: tuple[int, dict[str, float]] | None = None
-        self._last: JointState | None = None
         self._last_status = "no tick yet"
-        self._next_tick: int | None = None
+        self._begin_anew()
+        self._received = {topic.name: 0 for topic in names.SENSOR_TOPICS}
+        self._stamps: dict[str, int] = {}
+        self._jumps = TimeJumps(self, lambda *_: self._begin_anew(), self._lockstep)
         self._deadlines = Deadlines(self._period, time.monotonic())
         self._tick_time: float | None = None
         self._periods = Statistics()
@@ -66,8 +67,18 @@ class StateEstimatorNode(Node):
                                      topic.profile(self._lockstep))
         if self._lockstep:
             self.create_subscription(JointState, names.SIM_TICK.name, self._on_sim_tick, names.SIM_TICK.qos)
+            self._no_state = self.create_publisher(JointState, names.SIM_NO_STATE.name, names.SIM_NO_STATE.qos)
         self.create_service(Trigger, names.ESTIMATOR_RESET, self._on_reset)
         self._diagnostics = Diagnostics(self, self._health)
+
+    def _begin_anew(self) -> None:
+        """Forget all that is known of the time before: after a jump its stamps say nothing."""
+        self._simulated = bool(self.get_clock().ros_time_is_active)
+        self._assembler.reset()
+        self._expected: tuple[int, dict[str, float]] | None = None
+        self._last: JointState | None = None
+        self._next_tick: int | None = None
+        self._latest: int | None = None
 
     # Ticks -----------------------------------------------------------------------------------------------------------
 
@@ -91,12 +102,16 @@ class StateEstimatorNode(Node):
             self._last_status = estimate.status
             self._diagnostics.publish()
         if estimate.state is None:
+            if self._lockstep:
+                self._no_state.publish(named_vector((), (), stamp))
             return
         self._last = named_vector(STATE.names, estimate.state, stamp)
         self._state.publish(self._last)
 
     def _on_sim_tick(self, message: JointState) -> None:
         stamp = to_nanoseconds(message.header.stamp)
+        if self._last is not None and has_begun_again(stamp, to_nanoseconds(self._last.header.stamp)):
+            self._last = None
         if self._last is not None and stamp <= to_nanoseconds(self._last.header.stamp):
             # The world asks again: somebody did not hear the answer.
             self._state.publish(self._last)
@@ -128,12 +143,23 @@ class StateEstimatorNode(Node):
         except UserError as error:
             self._refuse(error)
             return
+        if self._simulated:
+            self._note_stamp(topic.name, sample.stamp)
         if self._assembler.add(sample) and isinstance(sample, PoseSample):
             self._publish_odometry(sample)
         if self._lockstep:
             self._tick_if_complete()
         elif self._simulated:
             self._tick_by_samples(sample.stamp)
+
+    def _note_stamp(self, topic: str, stamp: int) -> None:
+        """Begin anew when stamps show that simulated time did; /clock may be seen later, or not be there at all."""
+        if has_begun_again(stamp, self._stamps.get(topic)):
+            self._received[topic] = 1
+        if has_begun_again(stamp, self._latest):
+            self._begin_anew()
+        self._stamps[topic] = stamp
+        self._latest = stamp if self._latest is None else max(self._latest, stamp)
 
     def _refuse(self, error: UserError) -> None:
         self._bad_messages += 1
@@ -181,7 +207,8 @@ class StateEstimatorNode(Node):
         values: dict[str, object] = {f"age of {name} (s)": age for name, age in self._assembler.ages(stamp).items()}
         values |= {f"rejected {name}": count for name, count in self._assembler.rejected.items()}
         values |= {f"period {name} (s)": value for name, value in self._periods.summary().items()}
-        values |= {"overruns": self._deadlines.overruns, "messages refused": self._bad_messages}
+        values |= {"overruns": self._deadlines.overruns, "messages refused": self._bad_messages,
+                   "pose jumps": self._assembler.pose_jumps, "time jumps": self._jumps.count}
         level = OK if self._last_status == "ok" else (WARN if self._last is None else ERROR)
         return [Health("state", level, self._last_status, values)]
 

@@ -34,6 +34,7 @@ from l2a_ros.nodes.messages import (
 )
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import NodeStopped, run_node
+from l2a_ros.nodes.time_jumps import TimeJumps
 from l2a_ros.robot.layout import STATE
 from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import TrialSettings
@@ -45,6 +46,10 @@ from l2a_ros.trials.session import Session
 NAME = "trial"
 #: Steps of the world in lock-step before the path is laid: the robot drops onto its feet.
 SETTLING_STEPS = 5
+#: So many in all until there is a state: samples may be missing.
+MOST_SETTLING_STEPS = 100
+#: A trial that does not get the processor for a moment must not take that for a jump of time, s.
+JUMP_FORWARD = 10.0
 DEPTH = 200
 GRAPH_POLL, CALL_TIMEOUT, RESEND, STOP_TIMEOUT = 0.1, 5.0, 1.0, 1.0
 
@@ -90,19 +95,22 @@ class Trial(Node):
         self._values = values = declare(self, SCHEMA)
         self.exit_code: int | None = None
         self._lockstep: bool = values["lockstep"]
-        self._sim_time = bool(self.get_parameter("use_sim_time").value)
         self._start_requested, self._stop_requested = bool(values["autostart"]), False
         self._armed = False
         self._poll_at = time.monotonic()
         self._course = self._script()
         self._session = Session(load_path(values["path"]), TrialSettings.from_values(values))
         new = f"runs/{time.strftime('%Y%m%d-%H%M%S')}_{Path(values['path']).stem}_{values['method']}"
+        self._tick_stamp = -1
+        self._jumps = TimeJumps(self, lambda what, _: self._session.time_jumped(what), self._lockstep, JUMP_FORWARD)
         self._out = check_folder(Path(values["out"] or new))
         self._listen(interfaces.ROBOT_STATE, self._on_state)
         self._listen(interfaces.MOTOR_COMMANDS, self._on_command)
         self._listen(interfaces.DIAGNOSTICS, self._on_diagnostics)
         self._listen(interfaces.ADAPTATION_METRICS, lambda m: self._on_metrics("adaptation", m))
         self._listen(interfaces.MPC_METRICS, lambda m: self._on_metrics("mpc", m))
+        if self._lockstep:
+            self._listen(interfaces.SIM_NO_STATE, self._on_no_state)
         self._path_publisher = self._offer(interfaces.REFERENCE_PATH)
         self._metrics_publisher = self._offer(interfaces.TRIAL_METRICS)
         self._arm = self.create_client(Trigger, interfaces.ARM)
@@ -127,11 +135,15 @@ class Trial(Node):
 
     def _on_state(self, message: JointState) -> None:
         stamp = to_nanoseconds(message.header.stamp)
+        self._tick_stamp = stamp
         row = self._session.state_heard(stamp, layout_vector(STATE, message, "robot_state"), time.monotonic(),
                                         self._loop_moment())
         if row is not None:
             metrics = row.metrics()
             self._metrics_publisher.publish(named_vector(list(metrics), list(metrics.values()), stamp))
+
+    def _on_no_state(self, message: JointState) -> None:
+        self._tick_stamp = to_nanoseconds(message.header.stamp)
 
     def _on_command(self, message: JointState) -> None:
         self._session.command_heard(to_nanoseconds(message.header.stamp), commanded_rates(message), self._loop_moment())
@@ -188,8 +200,12 @@ class Trial(Node):
             yield from self._call(client, GetParameters.Request())
         session = self._session
         if self._step is not None:
-            for _ in range(SETTLING_STEPS):
-                yield from self._settle(self._step, session.state_stamp)
+            steps = 0
+            while steps < SETTLING_STEPS or session.state_stamp != self._tick_stamp:
+                if steps == MOST_SETTLING_STEPS:
+                    raise Abandoned(f"there is no robot_state after {steps} steps of the world; does a sensor fail?")
+                yield from self._settle(self._step, self._tick_stamp)
+                steps += 1
         path = session.lay_path()
         self._path_publisher.publish(path_message(path.points, session.state_stamp))
         if self._lockstep and not self._path_publisher.wait_for_all_acked(Duration(seconds=CALL_TIMEOUT)):
@@ -202,7 +218,7 @@ class Trial(Node):
 
     def _settle(self, step: Client, before: int) -> Script:
         # A lost request is sent again, but not before it is certain that no step was made.
-        stepped = asking(lambda: step.call_async(Trigger.Request()), lambda: self._session.state_stamp > before,
+        stepped = asking(lambda: step.call_async(Trigger.Request()), lambda: self._tick_stamp != before,
                          time.monotonic, CALL_TIMEOUT)
         yield from self._until(stepped, self._values["wait_timeout"],
                                lambda: "no robot_state came for a step of the world; is state_estimator alive?")
@@ -260,7 +276,7 @@ class Trial(Node):
 
     def _loop_moment(self) -> float:
         """Return seconds on the clock that the loop runs on: simulated time where time is simulated."""
-        return self.get_clock().now().nanoseconds / SECOND if self._sim_time else time.monotonic()
+        return self.get_clock().now().nanoseconds / SECOND if self.get_clock().ros_time_is_active else time.monotonic()
 
     def _missing(self) -> str:
         """Say what is not there yet, or nothing."""

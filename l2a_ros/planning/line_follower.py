@@ -13,7 +13,11 @@ from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.planning.random_shooting import Plan, PlanStatus, RandomShooting
 from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.robot.frames import planar_pose_of
+from l2a_ros.robot.layout import STATE
 from l2a_ros.robot.limits import STAND, LegRateLimits
+
+#: Points of a path that says: stand.
+NO_PATH = np.zeros((0, 2))
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class LineFollower:
         self._command = STAND
         self.limited = 0
 
+    def warm_up(self) -> None:
+        """Plan a few times along a line, so that the first real plan is not the slow one; leaves no path."""
+        state = np.zeros(STATE.size)
+        state[STATE.indices([n for n in STATE.names if n.endswith("_cos")])] = 1.0
+        self.set_path(np.array([[0.0, 0.0], [1.0, 0.0]]), 0)
+        for tick in range(5):
+            self.decide(state, tick, None, 0.0)
+        self._command = STAND
+        self.set_path(NO_PATH, 0)
+
     def set_path(self, points: np.ndarray, start: int) -> None:
         """Follow points ``(n, 2)`` m in ``map`` from the tick with this stamp (ns) on; fewer than two points: stand.
 
@@ -62,6 +76,11 @@ class LineFollower:
         """
         self._cost = LineFollowingCost(LinePath(points), self._weights) if len(points) >= 2 else None
         self._start, self._projection = start, None
+        self._planner.reset()
+
+    def restart(self) -> None:
+        """Forget where on the path the robot was and what was planned: it is elsewhere now, or time jumped."""
+        self._projection, self._command = None, STAND
         self._planner.reset()
 
     def set_weights(self, weights: LineFollowingWeights) -> None:

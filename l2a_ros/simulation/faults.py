@@ -1,14 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults: what may break, how it is written (``NAME[:ARGUMENTS][@ONSET_S]``) and what it needs."""
+"""Faults: what may break and how it is written (``NAME[:ARGUMENTS][@ONSET_S]``), as one table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from l2a_ros.errors import UserError, unknown_name
 from l2a_ros.robot.layout import LEGS, SIDES
+
+#: Latest onset and longest duration, s.
+_LONGEST = 1e6
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a fault.
+
+    Args:
+        name: in the description of how the fault is written.
+        low: smallest admissible value.
+        high: largest admissible value.
+        default: its value when it is left out; None if it must be given.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """One line of the catalogue.
+
+    Args:
+        numbers: the arguments that are numbers, in order.
+        parts: what the first argument may name; empty when there is no such argument.
+        example: a good one.
+        passes: whether it ends by itself after its first number, s.
+    """
+
+    numbers: tuple[Number, ...] = ()
+    parts: tuple[str, ...] = ()
+    example: str = ""
+    passes: bool = False
+
+
+FAULT_KINDS: dict[str, FaultKind] = {
+    "missing_leg": FaultKind(parts=LEGS, example="missing_leg:front_right"),
+    "payload": FaultKind((Number("KILOGRAMS", 0.001, 0.5),), example="payload:0.02"),
+    "shell_weight": FaultKind((Number("GRAMS", 0.0, 500.0), Number("X", -0.1, 0.1, 0.0), Number("Y", -0.1, 0.1, 0.0),
+                               Number("Z", -0.1, 0.1, 0.0125)), example="shell_weight:14.2,0.03,0.02"),
+    "motor_gain": FaultKind((Number("FACTOR", 0.0, 2.0),), SIDES, "motor_gain:right,0.6"),
+    "dead_motor": FaultKind(parts=SIDES, example="dead_motor:left"),
+    "battery": FaultKind((Number("VOLTS", 2.5, 4.5),), example="battery:3.4"),
+    "encoder_slip": FaultKind((Number("SHARE", -0.5, 0.9),), SIDES, "encoder_slip:left,0.1"),
+    "pose_shift": FaultKind((Number("X", -1.0, 1.0), Number("Y", -1.0, 1.0), Number("YAW", -math.pi, math.pi)),
+                            example="pose_shift:0.03,0,0.2"),
+    "mocap_dropout": FaultKind((Number("SECONDS", 0.001, _LONGEST),), example="mocap_dropout:0.5@3.0", passes=True),
+    "mocap_latency": FaultKind((Number("SECONDS", 0.0, 2.0),), example="mocap_latency:0.05"),
+    "mocap_outlier": FaultKind((Number("PER_SECOND", 0.0, 100.0),), example="mocap_outlier:0.5"),
+    "imu_bias": FaultKind((Number("X", -35.0, 35.0), Number("Y", -35.0, 35.0), Number("Z", -35.0, 35.0)),
+                          example="imu_bias:0.1,-0.1,0.5"),
+    "packet_loss": FaultKind((Number("SHARE", 0.0, 1.0),), example="packet_loss:0.2"),
+}
 
 
 @dataclass(frozen=True)
@@ -16,61 +73,37 @@ class Fault:
     """One fault.
 
     Args:
-        name: kind of the fault.
-        part: the leg or side it strikes.
-        value: its number, if it takes one (``motor_gain``: factor on the motor's torque).
-        onset: simulated time at which it begins, s.
+        name: kind of the fault, a key of ``FAULT_KINDS``.
+        part: the leg or side it strikes; empty for the kinds that strike no part.
+        values: its numbers, those left out filled in.
+        onset: when it begins, s: of simulated time since the start, or since it was injected.
         text: as the user wrote it.
     """
 
     name: str
     part: str
-    value: float
+    values: tuple[float, ...]
     onset: float
     text: str
 
-
-def _number(text: str, fault: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise UserError(f"fault '{fault}': '{text}' must be a number from {low:g} to {high:g}")
-    return value
-
-
-def _part(text: str, fault: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise UserError(f"fault '{fault}': unknown part '{text}'; known: {', '.join(known)}")
-    return text
-
-
-def _missing_leg(arguments: list[str], fault: str) -> tuple[str, float]:
-    if len(arguments) != 1:
-        raise UserError(f"fault '{fault}': write missing_leg:LEG with LEG one of {', '.join(LEGS)}")
-    return _part(arguments[0], fault, LEGS), 0.0
-
-
-def _motor_gain(arguments: list[str], fault: str) -> tuple[str, float]:
-    if len(arguments) != 2:
-        raise UserError(f"fault '{fault}': write motor_gain:SIDE,FACTOR, for example motor_gain:right,0.6")
-    return _part(arguments[0], fault, SIDES), _number(arguments[1], fault, 0.0, 2.0)
-
-
-def _dead_motor(arguments: list[str], fault: str) -> tuple[str, float]:
-    if len(arguments) != 1:
-        raise UserError(f"fault '{fault}': write dead_motor:SIDE with SIDE one of {', '.join(SIDES)}")
-    return _part(arguments[0], fault, SIDES), 0.0
-
-
-_KINDS: dict[str, Callable[[list[str], str], tuple[str, float]]] = {
-    "missing_leg": _missing_leg, "motor_gain": _motor_gain, "dead_motor": _dead_motor}
+    @property
+    def duration(self) -> float:
+        """Time after which it is over by itself, s; infinite for most kinds."""
+        return self.values[0] if FAULT_KINDS[self.name].passes else math.inf
 
 
 def fault_names() -> list[str]:
     """Return the names of the known faults."""
-    return sorted(_KINDS)
+    return sorted(FAULT_KINDS)
+
+
+def parse_faults(texts: Iterable[str]) -> list[Fault]:
+    """Parse several faults; empty texts are left out.
+
+    Raises:
+        UserError: for the first one that is not a fault.
+    """
+    return [parse_fault(text) for text in texts if text.strip()]
 
 
 def parse_fault(text: str) -> Fault:
@@ -79,10 +112,39 @@ def parse_fault(text: str) -> Fault:
     Raises:
         UserError: saying what is wrong with it and how it is written.
     """
-    body, at, onset_text = text.strip().partition("@")
-    onset = _number(onset_text, text, 0.0, 1e6) if at else 0.0
-    name, _, arguments = body.partition(":")
-    if name not in _KINDS:
+    text = text.strip()
+    body, at, onset_text = text.partition("@")
+    onset = _number(onset_text, text, Number("", 0.0, _LONGEST)) if at else 0.0
+    name, _, argument_text = body.partition(":")
+    if name not in FAULT_KINDS:
         raise unknown_name("fault", name, fault_names())
-    part, value = _KINDS[name]([item.strip() for item in arguments.split(",")] if arguments else [], text)
-    return Fault(name=name, part=part, value=value, onset=onset, text=text.strip())
+    kind = FAULT_KINDS[name]
+    arguments = [item.strip() for item in argument_text.split(",")] if argument_text else []
+    parts, numbers = (arguments[:1], arguments[1:]) if kind.parts else ([], arguments)
+    needed = sum(number.default is None for number in kind.numbers)
+    if len(parts) != bool(kind.parts) or not needed <= len(numbers) <= len(kind.numbers):
+        raise UserError(f"fault '{text}': write {_usage(name, kind)}, for example {kind.example}")
+    for part in parts:
+        if part not in kind.parts:
+            raise UserError(f"fault '{text}': unknown part '{part}'; known: {', '.join(kind.parts)}")
+    values = [_number(item, text, number) for item, number in zip(numbers, kind.numbers, strict=False)]
+    values += [number.default for number in kind.numbers[len(numbers):] if number.default is not None]
+    return Fault(name, "".join(parts), tuple(values), onset, text)
+
+
+def _number(item: str, text: str, number: Number) -> float:
+    try:
+        value = float(item)
+    except ValueError:
+        value = math.nan
+    if not number.low <= value <= number.high:
+        raise UserError(f"fault '{text}': '{item}' must be a number from {number.low:g} to {number.high:g}")
+    return value
+
+
+def _usage(name: str, kind: FaultKind) -> str:
+    word = {LEGS: "LEG", SIDES: "SIDE"}.get(kind.parts, "")
+    needed = [word] * bool(word) + [number.name for number in kind.numbers if number.default is None]
+    optional = "".join(f",{number.name}" for number in kind.numbers if number.default is not None)
+    choice = f" with {word} one of {', '.join(kind.parts)}" if word else ""
+    return f"{name}:{','.join(needed)}{f'[{optional}]' if optional else ''}{choice}"

@@ -16,6 +16,7 @@ from l2a_ros.robot.samples import Sample
 from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.faults import Fault
 from l2a_ros.simulation.millirobot import Millirobot
+from l2a_ros.simulation.radio import CommandRadio
 from l2a_ros.simulation.sensors import Sensors
 from l2a_ros.simulation.terrain import Terrain
 
@@ -38,6 +39,7 @@ class InProcessRobot:
                  heading: float = 0.0, battery: Battery | None = None) -> None:
         self.robot = Millirobot(terrain, seed, faults, heading, battery)
         self._sensors = Sensors(self.robot, seed)
+        self._radio = CommandRadio(self.robot.faults, seed)
         self._assembler = StateAssembler(control_period)
         self._period_ms = round(control_period * 1000)
         self.elapsed_ms = 0
@@ -59,7 +61,9 @@ class InProcessRobot:
         new = [float(rate) for rate in command]
         self.samples = []
         for i in range(self._period_ms):
-            self.robot.step(held if i < late_ms else new)
+            if i == late_ms:
+                self._radio.send(self.stamp)
+            self.robot.step(self._radio.output(held if i < late_ms else new, self.stamp))
             self.elapsed_ms += 1
             for sample in self._sensors.sample(self.elapsed_ms, self.stamp):
                 self.samples.append(sample)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import mujoco
@@ -11,10 +10,13 @@ import numpy as np
 
 from l2a_ros.robot.layout import MOTOR_JOINTS, SIDES
 from l2a_ros.simulation.battery import Battery
+from l2a_ros.simulation.fault_schedule import FaultSchedule
 from l2a_ros.simulation.faults import Fault
+from l2a_ros.simulation.model_faults import ModelFaults
 from l2a_ros.simulation.motor import Motor
+from l2a_ros.simulation.payload import add_sled, pose_behind
 from l2a_ros.simulation.terrain import Terrain
-from l2a_ros.simulation.world import PHYSICS_PERIOD, build_model
+from l2a_ros.simulation.world import PHYSICS_PERIOD, build_spec, start_pose
 
 
 class Millirobot:
@@ -30,11 +32,13 @@ class Millirobot:
 
     def __init__(self, terrain: Terrain, seed: int = 0, faults: Sequence[Fault] = (), heading: float = 0.0,
                  battery: Battery | None = None) -> None:
-        self.model = build_model(terrain)
-        self.data = mujoco.MjData(self.model)
+        self._spec = build_spec(terrain, seed)
+        self._plain_model = self._spec.compile()
+        #: A pulled payload is another model: who keeps a reference to either must look whether it is still the same.
+        self.model, self.data = self._plain_model, mujoco.MjData(self._plain_model)
+        self.faults = FaultSchedule(faults)
         self._terrain = terrain
         self._seed = seed
-        self._faults = list(faults)
         self._heading = heading
         self._battery = battery or Battery()
         joints = [self.model.joint(name) for name in MOTOR_JOINTS]
@@ -42,30 +46,31 @@ class Millirobot:
         self._crank_rate = [int(joint.dofadr[0]) for joint in joints]
         self._all_cranks = {side: [int(self.model.joint(i).qposadr[0]) for i in range(self.model.njnt)
                                    if f"{side}_leg" in self.model.joint(i).name] for side in SIDES}
-        self._healthy_contype = self.model.geom_contype.copy()
-        self._healthy_conaffinity = self.model.geom_conaffinity.copy()
-        self._healthy_rgba = self.model.geom_rgba.copy()
+        self._plain_faults = self._model_faults = ModelFaults(self.model)
         self.motors = [Motor(), Motor()]
         self.reset()
 
     def reset(self) -> None:
         """Put the robot back to its start, healthy, with a crank phase drawn from the seed."""
+        self._payload = 0.0
+        self._use(self._plain_model, self._plain_faults)
         mujoco.mj_resetData(self.model, self.data)
-        self.model.geom_contype[:] = self._healthy_contype
-        self.model.geom_conaffinity[:] = self._healthy_conaffinity
-        self.model.geom_rgba[:] = self._healthy_rgba
         rng = np.random.default_rng(self._seed)
-        self.data.qpos[:3] = [0.0, 0.0, 0.024]
-        self.data.qpos[3:7] = [math.cos(self._heading / 2), 0.0, 0.0, math.sin(self._heading / 2)]
+        self.data.qpos[:7] = start_pose(self._terrain, self._heading)
         for i, side in enumerate(SIDES):
             phase = rng.uniform(-0.3, 0.3)
             self.data.qpos[self._all_cranks[side]] = phase
             self.motors[i] = Motor()
             self.motors[i].reset(phase)
-        self._pending = sorted(self._faults, key=lambda fault: fault.onset)
-        self.battery_voltage = self._battery.full_voltage
-        self._strike_due_faults()
+        self.elapsed_ms = 0
+        self._drawn, self._cell_fault = 0.0, list[tuple[float, ...]]()
+        self._discharge()
+        self._encoder_slip, self._slip_origin, self._hurry = np.zeros(2), np.zeros(2), [1.0, 1.0]
+        self.faults.restart()
+        self._model_faults.apply(self.faults)
         mujoco.mj_forward(self.model, self.data)
+        self.faults.advance(0)
+        self._apply_faults()
 
     @property
     def time(self) -> float:
@@ -83,6 +88,17 @@ class Millirobot:
         """Rates of the two drives, shape ``(2,)``, rad/s."""
         rates: np.ndarray = self.data.qvel[self._crank_rate]
         return rates
+
+    @property
+    def encoder_angles(self) -> np.ndarray:
+        """What ideal encoders read, shape ``(2,)``, rad, unwrapped: the drives' angles unless an encoder slips."""
+        angles = self.crank_angles
+        return angles - self._encoder_slip * (angles - self._slip_origin)
+
+    @property
+    def encoder_rates(self) -> np.ndarray:
+        """Rates by ideal encoders, shape ``(2,)``, rad/s."""
+        return self.crank_rates * (1.0 - self._encoder_slip)
 
     @property
     def position(self) -> np.ndarray:
@@ -110,26 +126,72 @@ class Millirobot:
 
     def step(self, command: Sequence[float] | np.ndarray) -> None:
         """Advance one millisecond with commanded crank rates (left, right) in rad/s."""
-        if self._pending:
-            self._strike_due_faults()
-        data, drawn = self.data, 0.0
+        data, voltage, drawn = self.data, self.battery_voltage, 0.0
+        angles, rates, torques = data.qpos, data.qvel, data.ctrl
         for i, motor in enumerate(self.motors):
-            data.ctrl[i] = motor.step(command[i], data.qpos[self._crank_angle[i]], data.qvel[self._crank_rate[i]],
-                                      self.battery_voltage, PHYSICS_PERIOD)
+            # The rate loop believes the encoder: one that reads too little makes its legs turn too fast.
+            # Plain numbers: NumPy's are slow one at a time.
+            torques[i] = motor.step(float(command[i]) * self._hurry[i], float(angles[self._crank_angle[i]]),
+                                    float(rates[self._crank_rate[i]]), voltage, PHYSICS_PERIOD)
             drawn += abs(motor.duty * motor.current)
-        battery = self._battery
-        self.battery_voltage = battery.full_voltage - battery.fade * data.time - battery.internal_resistance * drawn
+        self._drawn = drawn
+        self._discharge()
         mujoco.mj_step(self.model, data)
+        self.elapsed_ms += 1
+        if self.faults.advance(self.elapsed_ms):
+            self._apply_faults()
 
-    def _strike_due_faults(self) -> None:
-        while self._pending and self._pending[0].onset <= self.data.time + 1e-9:
-            fault = self._pending.pop(0)
-            if fault.name == "missing_leg":
-                body = self.model.body(f"{fault.part}_leg").id
-                for geom in np.flatnonzero(self.model.geom_bodyid == body):
-                    self.model.geom_contype[geom] = 0
-                    self.model.geom_conaffinity[geom] = 0
-                    self.model.geom_rgba[geom, 3] = 0.0
-            else:
-                factor = fault.value if fault.name == "motor_gain" else 0.0
-                self.motors[SIDES.index(fault.part)].gain = factor
+    def replace_faults(self, faults: Sequence[Fault]) -> None:
+        """Take another list of faults: onsets of those added count from now, those removed heal."""
+        self.faults.replace(faults, self.elapsed_ms)
+        if self.faults.advance(self.elapsed_ms):
+            self._apply_faults()
+
+    def _discharge(self) -> None:
+        cell = self._battery
+        voltage = self._cell_fault[-1][0] if self._cell_fault else cell.full_voltage - cell.fade * self.data.time
+        self.battery_voltage = voltage - cell.internal_resistance * self._drawn
+
+    def _apply_faults(self) -> None:
+        """Make the robot what the faults that act now leave of it, from the healthy one: what acts no more is gone."""
+        faults = self.faults
+        payload, before = sum(mass for (mass,) in faults.values("payload")), self.model
+        if payload != self._payload:
+            self._pull(payload)
+        self._model_faults.apply(faults)
+        if self.model is not before:
+            mujoco.mj_forward(self.model, self.data)
+        for i, side in enumerate(SIDES):
+            factors = [factor for (factor,) in faults.values("motor_gain", side)]
+            self.motors[i].gain = float(np.prod(factors)) * (not faults.values("dead_motor", side))
+            slip = sum(share for (share,) in faults.values("encoder_slip", side))
+            if slip != self._encoder_slip[i]:
+                self._encoder_slip[i], self._slip_origin[i] = slip, self.crank_angles[i]
+                self._hurry[i] = 1.0 / (1.0 - slip)
+        cell = faults.values("battery")
+        if cell != self._cell_fault:
+            self._cell_fault = cell
+            self._discharge()
+
+    def _pull(self, mass: float) -> None:
+        """Put a sled of this mass (kg) behind the robot, or take it away."""
+        pose = self.data.qpos[-7:].copy() if self._payload else pose_behind(self.model, self.data)
+        self._payload = mass
+        if not mass:
+            self._use(self._plain_model, self._plain_faults)
+            return
+        spec = self._spec.copy()
+        add_sled(spec, mass, pose)
+        model = spec.compile()
+        self._use(model, ModelFaults(model))
+
+    def _use(self, model: mujoco.MjModel, model_faults: ModelFaults) -> None:
+        """Go on in another model of the same robot: what only one of them has comes last in both."""
+        self._model_faults = model_faults
+        if model is self.model:
+            return
+        old, self.model, self.data = self.data, model, mujoco.MjData(model)
+        for name in ("qpos", "qvel", "qacc_warmstart", "ctrl"):
+            common = min(len(getattr(old, name)), len(getattr(self.data, name)))
+            getattr(self.data, name)[:common] = getattr(old, name)[:common]
+        self.data.time = old.time

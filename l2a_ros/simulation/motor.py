@@ -20,11 +20,28 @@ COUNTS_PER_REVOLUTION = 65536.0
 FULL_DUTY_COUNTS = 4000.0
 
 _COUNTS_PER_RADIAN = COUNTS_PER_REVOLUTION / (2.0 * math.pi)
-# Position error in counts, shifted right by 12; rate error in counts per millisecond, shifted right by 4.
+# The firmware's fixed-point arithmetic: position error in counts shifted right by 12; its sum, one term of a sixteenth
+# per millisecond, by 16; rate error in counts per millisecond by 4.
 PROPORTIONAL = 1800.0 / 4096.0 * _COUNTS_PER_RADIAN / FULL_DUTY_COUNTS
+INTEGRAL = 200.0 / 16.0 / 65536.0 * 1000.0 * _COUNTS_PER_RADIAN / FULL_DUTY_COUNTS
 DERIVATIVE = 100.0 / 16.0 * _COUNTS_PER_RADIAN / 1000.0 / FULL_DUTY_COUNTS
-#: The loop forgets a set-point that runs away from a blocked leg beyond this angle, rad (anti-windup).
+#: The loop forgets a set-point that runs away from a blocked leg beyond this angle, rad (assumed).
 MAXIMUM_LAG = 0.5
+#: The sum of the position error is kept within what gives this duty (assumed; the published anti-windup gain is zero).
+MAXIMUM_INTEGRAL_DUTY = 0.25
+#: Rate at which Coulomb friction has its full size, rad/s.
+_CREEP = 0.5
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What may differ between the two drives of a robot.
+
+    Args:
+        friction: Coulomb friction of gear and linkage at the crank, N m (assumed).
+    """
+
+    friction: float = 0.0
 
 
 @dataclass
@@ -32,18 +49,21 @@ class Motor:
     """State of one drive.
 
     Args:
+        drive: its constants.
         gain: factor on the motor's torque, 1 when healthy, 0 when dead.
     """
 
+    drive: Drive = Drive()
     gain: float = 1.0
     setpoint: float = 0.0
+    lag_sum: float = 0.0
     duty: float = 0.0
     current: float = 0.0
     back_emf: float = 0.0
 
     def reset(self, angle: float) -> None:
         """Forget everything and hold this crank angle (rad)."""
-        self.setpoint, self.duty, self.current, self.back_emf = angle, 0.0, 0.0, 0.0
+        self.setpoint, self.lag_sum, self.duty, self.current, self.back_emf = angle, 0.0, 0.0, 0.0, 0.0
 
     def step(self, command: float, angle: float, rate: float, battery_voltage: float, dt: float) -> float:
         """Advance one period of the rate loop.
@@ -61,8 +81,11 @@ class Motor:
         lag = self.setpoint + command * dt - angle
         lag = min(max(lag, -MAXIMUM_LAG), MAXIMUM_LAG)
         self.setpoint = angle + lag
-        duty = PROPORTIONAL * lag + DERIVATIVE * (command - rate)
+        largest_sum = MAXIMUM_INTEGRAL_DUTY / INTEGRAL
+        self.lag_sum = min(max(self.lag_sum + lag * dt, -largest_sum), largest_sum)
+        duty = PROPORTIONAL * lag + INTEGRAL * self.lag_sum + DERIVATIVE * (command - rate)
         self.duty = min(max(duty, -MAXIMUM_DUTY), MAXIMUM_DUTY)
         self.back_emf = TORQUE_CONSTANT * GEAR_RATIO * rate
         self.current = (self.duty * battery_voltage - self.back_emf) / RESISTANCE
-        return self.gain * GEAR_EFFICIENCY * GEAR_RATIO * TORQUE_CONSTANT * self.current
+        torque = self.gain * GEAR_EFFICIENCY * GEAR_RATIO * TORQUE_CONSTANT * self.current
+        return torque - self.drive.friction * min(max(rate / _CREEP, -1.0), 1.0)

@@ -7,21 +7,30 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from l2a_ros.robot.samples import BatterySample, CrankSample, ImuSample, PoseSample, Sample, TelemetrySample
 from l2a_ros.simulation.millirobot import Millirobot
+from l2a_ros.simulation.mocap_faults import MocapFaults
 from l2a_ros.simulation.motor import COUNTS_PER_REVOLUTION
+from l2a_ros.simulation.radio import TelemetryRadio
 
-_MILLISECOND = 1_000_000
+#: Streams of the seed: noise of every sample, and what is drawn once per run.
+_NOISE, _CALIBRATION = 1, 2
 
 
 @dataclass(frozen=True)
 class SensorSettings:
-    """Sample periods in whole milliseconds and noise of each sensor.
+    """Sample periods in whole milliseconds, noise, range and resolution of each sensor.
 
     Noise: gyro and accelerometer as measured on the robot at rest with the filter off; motion capture as usual for a
-    small marker set (assumed); the encoder resolves 14 bit; the radio reports voltages with 10 bit.
+    small marker set (assumed); the encoder resolves 14 bit; the radio reports voltages with 10 bit. Range and
+    resolution of the inertial unit are those that the firmware sets (2000 deg/s and 8 g in 16 bit).
+
+    Args:
+        gyro_bias: largest bias of an axis that the calibration at boot leaves, rad/s; drawn once per run. The measured
+            robot had 1 to 6 deg/s, and far more when it was moved while it calibrated: that is the fault ``imu_bias``.
+        accelerometer_scale_error: largest relative error of an axis, drawn once per run (data sheet: 3 %; measured at
+            rest: 3.7 %).
     """
 
     pose_period_ms: int = 10
@@ -32,7 +41,13 @@ class SensorSettings:
     pose_position_noise: float = 0.0002
     pose_angle_noise: float = math.radians(0.1)
     gyro_noise: float = math.radians(0.12)
+    gyro_bias: float = math.radians(2.0)
+    gyro_step: float = 1.06585e-3
+    gyro_range: float = math.radians(2000.0)
     accelerometer_noise: float = 0.045
+    accelerometer_scale_error: float = 0.03
+    accelerometer_step: float = 2.3942e-3
+    accelerometer_range: float = 8.0 * 9.80665
     back_emf_step: float = 0.0101
     battery_step: float = 0.00442
 
@@ -50,32 +65,74 @@ class Sensors:
         self._robot = robot
         self._settings = settings or SensorSettings()
         self._seed = seed
+        self._mocap = MocapFaults(robot.faults, seed, self._settings.pose_period_ms)
+        self._radio = TelemetryRadio(robot.faults, seed)
         self.reset()
 
     def reset(self) -> None:
         """Start the noise again."""
-        self._rng = np.random.default_rng([self._seed, 1])
+        self._rng = np.random.default_rng([self._seed, _NOISE])
+        once = np.random.default_rng([self._seed, _CALIBRATION])
+        self._gyro_bias = self._settings.gyro_bias * once.uniform(-1.0, 1.0, 3)
+        self._accelerometer_scale = 1.0 + self._settings.accelerometer_scale_error * once.uniform(-1.0, 1.0, 3)
+        self._mocap.reset()
+        self._radio.reset()
 
     def sample(self, elapsed_ms: int, stamp: int) -> list[Sample]:
         """Return the samples due after so many milliseconds of simulation, with this stamp (ns)."""
-        settings, robot, rng = self._settings, self._robot, self._rng
+        settings = self._settings
+        pose = self._measure_pose(stamp) if elapsed_ms % settings.pose_period_ms == 0 else None
         due: list[Sample] = []
-        if elapsed_ms % settings.pose_period_ms == 0:
-            tilt = Rotation.from_rotvec(rng.normal(0.0, settings.pose_angle_noise, 3))
-            due.append(PoseSample(stamp, robot.position + rng.normal(0.0, settings.pose_position_noise, 3),
-                                  (Rotation.from_quat(robot.quaternion) * tilt).as_quat()))
+        if pose is not None or self._mocap.has_waiting:
+            due += self._mocap.pass_on(pose, elapsed_ms, stamp)
+        # By radio: everything of one millisecond is one packet.
+        packet: list[Sample] = []
         if elapsed_ms % settings.imu_period_ms == 0:
-            due.append(ImuSample(stamp, robot.angular_velocity + rng.normal(0.0, settings.gyro_noise, 3),
-                                 robot.specific_force + rng.normal(0.0, settings.accelerometer_noise, 3)))
+            packet.append(self._measure_motion(stamp))
         if elapsed_ms % settings.crank_period_ms == 0:
             resolution = 4.0 * 2.0 * math.pi / COUNTS_PER_REVOLUTION
-            due.append(CrankSample(stamp, np.round(robot.crank_angles / resolution) * resolution,
-                                   robot.crank_rates.copy()))
+            packet.append(CrankSample(stamp, _rounded(self._robot.encoder_angles, resolution),
+                                      self._robot.encoder_rates))
         if elapsed_ms % settings.telemetry_period_ms == 0:
-            emf = np.array([motor.back_emf for motor in robot.motors])
-            due.append(TelemetrySample(stamp, np.round(emf / settings.back_emf_step) * settings.back_emf_step,
-                                       np.array([motor.duty for motor in robot.motors])))
+            emf = np.array([motor.back_emf for motor in self._robot.motors])
+            packet.append(TelemetrySample(stamp, _rounded(emf, settings.back_emf_step),
+                                          np.array([motor.duty for motor in self._robot.motors])))
         if elapsed_ms % settings.battery_period_ms == 0:
             step = settings.battery_step
-            due.append(BatterySample(stamp, round(robot.battery_voltage / step) * step))
+            packet.append(BatterySample(stamp, round(self._robot.battery_voltage / step) * step))
+        if packet and self._radio.delivers():
+            due += packet
         return due
+
+    def _measure_pose(self, stamp: int) -> PoseSample:
+        settings, robot, rng = self._settings, self._robot, self._rng
+        tilt = rng.normal(0.0, settings.pose_angle_noise, 3)
+        return PoseSample(stamp, robot.position + rng.normal(0.0, settings.pose_position_noise, 3),
+                          _turned(robot.quaternion, tilt))
+
+    def _measure_motion(self, stamp: int) -> ImuSample:
+        settings, robot, rng = self._settings, self._robot, self._rng
+        rate = robot.angular_velocity + self._gyro_bias + rng.normal(0.0, settings.gyro_noise, 3)
+        for bias in robot.faults.values("imu_bias"):
+            rate += bias
+        force = robot.specific_force * self._accelerometer_scale + rng.normal(0.0, settings.accelerometer_noise, 3)
+        return ImuSample(stamp, _rounded(np.clip(rate, -settings.gyro_range, settings.gyro_range), settings.gyro_step),
+                         _rounded(np.clip(force, -settings.accelerometer_range, settings.accelerometer_range),
+                                  settings.accelerometer_step))
+
+
+def _rounded(values: np.ndarray, step: float) -> np.ndarray:
+    rounded: np.ndarray = np.round(values / step) * step
+    return rounded
+
+
+def _turned(quaternion: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Return an attitude (x y z w) after a further small turn about its own axes (rotation vector, rad).
+
+    By hand: SciPy's rotations take longer than a millisecond of physics.
+    """
+    x, y, z, w = quaternion.tolist()
+    a, b, c = (0.5 * turn).tolist()
+    d = math.sqrt(max(1.0 - a * a - b * b - c * c, 0.0))
+    return np.array([w * a + x * d + y * c - z * b, w * b - x * c + y * d + z * a, w * c + x * b - y * a + z * d,
+                     w * d - x * a - y * b - z * c])

@@ -6,9 +6,12 @@ from __future__ import annotations
 import math
 
 import mujoco
+import numpy as np
 
 from l2a_ros.robot.description import coupled_joints, robot_urdf
 from l2a_ros.robot.layout import MOTOR_JOINTS
+from l2a_ros.simulation.ground import add_ground
+from l2a_ros.simulation.looks import add_looks
 from l2a_ros.simulation.terrain import Terrain
 
 PHYSICS_PERIOD = 0.001
@@ -16,11 +19,26 @@ PHYSICS_PERIOD = 0.001
 CRANK_ARMATURE = 1.0e-7
 #: Viscous loss of gear and linkage per crank, N m s/rad (assumed).
 CRANK_DAMPING = 2.0e-6
+#: Height of the body's centre above the ground at the start, m: the feet are just above it whatever the crank phase.
+START_HEIGHT = 0.024
+#: Radius of the balls with which the hull touches rough ground, m. With 2 mm they sank in between the prisms that a
+#: height field is made of, were held there, and the legs jammed.
+HULL_ROUNDING = 0.006
 _ROBOT, _FLOOR = 1, 2
 
 
-def build_model(terrain: Terrain) -> mujoco.MjModel:
-    """Compile the world: the robot of the URDF with couplings and drives, a floor of the given terrain, and sensors."""
+def build_model(terrain: Terrain, seed: int = 0) -> mujoco.MjModel:
+    """Compile the world of :func:`build_spec`."""
+    return build_spec(terrain, seed).compile()
+
+
+def build_spec(terrain: Terrain, seed: int = 0) -> mujoco.MjSpec:
+    """Describe the world: the robot of the URDF with couplings and drives, the ground, and sensors.
+
+    Args:
+        terrain: the ground.
+        seed: of its bumps.
+    """
     urdf = robot_urdf().replace(
         "</robot>", '<mujoco><compiler discardvisual="false" fusestatic="false"/></mujoco></robot>')
     spec = mujoco.MjSpec.from_string(urdf)
@@ -55,10 +73,30 @@ def build_model(terrain: Terrain) -> mujoco.MjModel:
                        (mujoco.mjtSensor.mjSENS_ACCELEROMETER, "accelerometer")):
         spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site.name)
 
-    half = terrain.slope / 2.0
-    spec.worldbody.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.5], quat=[math.cos(half), 0, math.sin(half), 0],
-        contype=_FLOOR, conaffinity=_ROBOT, priority=1, condim=3, friction=[terrain.friction, 0.005, 0.0001],
-        solref=[terrain.contact_time, terrain.contact_damping], rgba=[*terrain.color, 1.0])
-    spec.worldbody.add_light(pos=[0.5, -0.5, 2.0], dir=[-0.2, 0.2, -1.0], castshadow=True)
-    return spec.compile()
+    if add_ground(spec, terrain, seed, (_FLOOR, _ROBOT)):
+        _round_hull(base)
+    add_looks(spec, base)
+    return spec
+
+
+def start_pose(terrain: Terrain, heading: float) -> np.ndarray:
+    """Return the pose at the start, upright on the ground at the origin: position and quaternion wxyz ``(7,)``, m."""
+    attitude, position, quaternion = np.array(terrain.attitude), np.zeros(3), np.zeros(4)
+    mujoco.mju_rotVecQuat(position, np.array([0.0, 0.0, START_HEIGHT]), attitude)
+    mujoco.mju_mulQuat(quaternion, attitude, np.array([math.cos(heading / 2.0), 0.0, 0.0, math.sin(heading / 2.0)]))
+    return np.concatenate([position, quaternion])
+
+
+def _round_hull(base: mujoco.MjsBody) -> None:
+    """Let the hull touch the ground with balls in its box instead of the box.
+
+    A box against a height field means a test of every cell below it, which is slower than everything else together.
+    """
+    for box in [geom for geom in base.geoms if geom.type == mujoco.mjtGeom.mjGEOM_BOX and geom.contype]:
+        box.contype = box.conaffinity = 0
+        reach = box.size - HULL_ROUNDING
+        corners = [(x, y, -1.0) for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0)]
+        corners += [(x, y, 1.0) for x in (-1.0, 1.0) for y in (-1.0, 1.0)]
+        for i, corner in enumerate(corners):
+            base.add_geom(name=f"{box.name}_{i}", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[HULL_ROUNDING, 0, 0],
+                          pos=box.pos + reach * np.array(corner), contype=_ROBOT, conaffinity=_FLOOR, group=3, mass=0.0)

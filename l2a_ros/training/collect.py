@@ -18,7 +18,7 @@ from l2a_ros.robot.layout import ACTION, STATE
 from l2a_ros.robot.limits import STAND
 from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.in_process import InProcessRobot
-from l2a_ros.simulation.terrain import load_terrain
+from l2a_ros.simulation.terrain import load_terrain, terrain_label
 from l2a_ros.training.random_driving import RandomDriver
 
 ROBOT_STATE, MOTOR_COMMANDS = "/robot_state", "/motor_commands"
@@ -100,7 +100,7 @@ def plan_recordings(out: Path, terrains: Sequence[str], minutes: float, run_seco
     recordings = []
     for i, terrain in enumerate(terrains):
         load_terrain(terrain)
-        recordings += [Recording(out / f"{Path(terrain).stem}_{run:04d}", terrain,
+        recordings += [Recording(out / f"{terrain_label(terrain)}_{run:04d}", terrain,
                                  seed * 1_000_000 + i * 10_000 + run, ticks, control_period) for run in range(runs)]
     return recordings
 

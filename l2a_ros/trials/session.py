@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from l2a_ros.planning.line_path import LinePath
-from l2a_ros.trials.log import LoopTimes, Row, TrialLog, TrialSettings, planar_pose
+from l2a_ros.robot.continuity import has_begun_again
+from l2a_ros.trials.log import SECOND, LoopTimes, Row, TrialLog, TrialSettings, planar_pose
 from l2a_ros.trials.paths import anchor
 from l2a_ros.trials.report import build_report, write_trial
 from l2a_ros.trials.script import Abandoned
@@ -48,6 +49,7 @@ class Session:
         self._planner_values: dict[str, float] = {}
         self._gate: dict[str, str] = {}
         self._stops_before: int | None = None
+        self._jump = ""
 
     def state_heard(self, stamp: int, state: np.ndarray, moment: float, loop_moment: float) -> Row | None:
         """Take a state; return its row if it is a new one of the running trial.
@@ -59,6 +61,8 @@ class Session:
             loop_moment: the same on the clock that the control loop runs on (simulated where time is simulated).
         """
         self.state_heard_at = moment
+        if has_begun_again(stamp, self.state_stamp):
+            self.time_jumped(f"time jumped back by {(self.state_stamp - stamp) / SECOND:.3f} s")
         if stamp <= self.state_stamp:
             return None
         self.state_stamp, self._state = stamp, state
@@ -66,6 +70,17 @@ class Session:
         if row is not None:
             self.times.state_arrived(stamp, loop_moment)
         return row
+
+    def time_jumped(self, what: str) -> None:
+        """Take note that the clock or the stamps jumped: before the start nothing is lost, later all is.
+
+        Args:
+            what: happened, one line.
+        """
+        if self.log is None:
+            self.state_stamp = self.command_stamp = -1
+        elif not self.log.finished:
+            self._jump = self._jump or what
 
     def command_heard(self, stamp: int, rates: np.ndarray, loop_moment: float) -> None:
         """Take a motor command of shape ``(2,)``, rad/s."""
@@ -145,8 +160,10 @@ class Session:
             patience: longest time without a state, s.
 
         Raises:
-            Abandoned: if the robot was stopped or its state stays away.
+            Abandoned: if time jumped, the robot was stopped or its state stays away.
         """
+        if self._jump:
+            raise Abandoned(f"{self._jump}; was the simulation or the recording started again?")
         if self.safety_stops > 0:
             raise Abandoned(f"the robot was stopped: {self._gate.get('message') or 'motor gate'}")
         if self._heard_armed and self._gate.get("state") == DISARMED:

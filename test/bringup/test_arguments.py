@@ -25,7 +25,7 @@ def test_nothing_given_is_the_standard_trial() -> None:
     assert (settings.path, settings.method, settings.planner, settings.terrain) == (
         "straight", "grbal", "random_shooting", "carpet")
     assert (settings.faults, settings.clock, settings.duration, settings.seed) == ((), "real", 20.0, 0)
-    assert (settings.record, settings.headless) == (False, True)
+    assert (settings.record, settings.video, settings.headless) == (False, False, True)
     assert settings.checkpoint == share_file("checkpoints", "millirobot_grbal.safetensors")
     assert settings.config == share_file("config", "millirobot.yaml")
     assert settings.out == Path.cwd() / "runs" / "20261122_130509_straight_grbal"
@@ -69,12 +69,61 @@ def test_several_faults(given: str | list[str]) -> None:
     assert read_faults(given) == ("missing_leg:front_right@5.0", "motor_gain:right,0.6")
 
 
+def test_faults_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "two of them.yaml"
+    file.write_text("faults:\n  - missing_leg:front_right@5.0\n  - ' motor_gain: right, 0.6 '\n")
+    both = ("missing_leg:front_right@5.0", "motor_gain: right, 0.6")
+    assert read_faults(str(file)) == read_faults([f" {file}"]) == both
+    short = file.rename(tmp_path / "two.yaml")
+    assert read_faults([f"payload:0.1 {short};battery:3.4", "dead_motor:left"]) == (
+        "payload:0.1", *both, "battery:3.4", "dead_motor:left")
+
+
+@pytest.mark.parametrize(("content", "expected"), [
+    (None, "cannot be read"), (b"", "must hold a list of faults under the key 'faults'"),
+    (b"- payload:0.1", "must hold"),
+    (b"faults: payload:0.1", "faults must be a list"), (b"faults: [3]", "faults must be a list"),
+    (b"faults: [payload]", "write payload:KILOGRAMS"), (b"faults: [", "is not YAML"), (b"\xff\xfe", "is not YAML")])
+def test_a_fault_file_that_is_none(tmp_path: Path, content: bytes | None, expected: str) -> None:
+    file = tmp_path / "faults.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=expected) as error:
+        read_faults(str(file))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("where", ["/**", "/**/mujoco_sim", "mujoco_sim", "/robot1/mujoco_sim"])
+def test_faults_from_the_config(tmp_path: Path, where: str) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text(f"{where}:\n  ros__parameters: {{faults: ['payload:0.1@2', 'dead_motor:left']}}\n"
+                      "/**/mpc:\n  ros__parameters: {faults: ['none of this node']}\n")
+    assert read(config=str(config)).faults == ("payload:0.1@2", "dead_motor:left")
+    assert read(config=str(config), fault=["battery:3.4"]).faults == ("battery:3.4",), "a flag wins"
+
+
+def test_faults_from_the_config_in_a_namespace(tmp_path: Path) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text("/**:\n  ros__parameters: {faults: ['payload:0.1']}\n"
+                      "robot1:\n  mujoco_sim:\n    ros__parameters: {faults: ['dead_motor:left']}\n")
+    assert read(config=str(config)).faults == ("dead_motor:left",), "the last one counts"
+
+
+@pytest.mark.parametrize("faults", ["[flat_tyre]", "flat_tyre", "[3]"])
+def test_bad_faults_in_the_config(tmp_path: Path, faults: str) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text(f"/**/mujoco_sim:\n  ros__parameters: {{faults: {faults}}}\n")
+    with pytest.raises(UserError, match=r"robot\.yaml") as error:
+        read(config=str(config))
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(("values", "expected"), [
     ({"path": "cirlce"}, r"unknown path 'cirlce'; known: .*figure8.*straight"),
     ({"path": "none/such.yaml"}, r"path file none/such.yaml does not exist"),
     ({"method": "maml"}, r"unknown method 'maml'; known: grbal, mb"),
     ({"planner": "cem2"}, r"unknown planner 'cem2'; known: random_shooting"),
-    ({"terrain": "lava"}, r"unknown terrain 'lava'; known: carpet, styrofoam, turf"),
+    ({"terrain": "lava"}, r"unknown terrain 'lava'; known: carpet"),
     ({"fault": ["missing_legg"]}, r"missing_legg.*known: .*missing_leg"),
     ({"fault": "missing_leg:sixth"}, r"sixth.*front_right"),
     ({"fault": ["motor_gain:right"]}, r"motor_gain:SIDE,FACTOR"),
@@ -148,8 +197,17 @@ def test_a_recording_is_not_overwritten(tmp_path: Path) -> None:
         read(out=str(tmp_path), record="true")
 
 
+def test_a_film_is_refused_where_none_can_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    assert read(video="true", out=str(tmp_path)).frames == tmp_path / "trial_frames.npz"
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    assert not read(video="false").video
+    with pytest.raises(UserError, match="pictures need OpenGL"):
+        read(video="true")
+
+
 def test_every_word_is_described() -> None:
     assert all(argument.description.endswith(".") for argument in ARGUMENTS)
     assert {argument.name for argument in ARGUMENTS} == {
         "path", "method", "planner", "terrain", "fault", "checkpoint", "clock", "duration", "seed", "out", "record",
-        "headless", "config"}
+        "video", "headless", "config"}

@@ -42,6 +42,12 @@ def test_the_recorder_is_there_when_asked_for() -> None:
     assert recorder.ends_run
 
 
+def test_the_simulator_notes_what_a_film_needs_when_asked_for() -> None:
+    assert by_name(simulation_graph(SETTINGS))["mujoco_sim"].parameters["frames"] == ""
+    filmed = by_name(simulation_graph(dataclasses.replace(SETTINGS, video=True)))
+    assert filmed["mujoco_sim"].parameters["frames"] == "/runs/x/trial_frames.npz"
+
+
 @pytest.mark.parametrize(("clock", "use_sim_time", "lockstep"), [
     ("real", False, False), ("2.0", True, False), ("lockstep", True, True)])
 def test_every_node_follows_the_clock(clock: str, use_sim_time: bool, lockstep: bool) -> None:

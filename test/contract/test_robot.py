@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from nodes.support import PERIOD, SECOND, NodeProcess, Peer, until
+from lifecycle_msgs.msg import Transition
+from nodes.support import PERIOD, SECOND, Peer, until
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from robots import STAND, WALK, BackEnd, Robot, on_every_robot, running
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import Bool
 
 from l2a_ros.nodes import interfaces as names
@@ -21,151 +20,12 @@ from l2a_ros.nodes.messages import motor_commands, named_values, to_nanoseconds
 from l2a_ros.robot.layout import MOTOR_JOINTS, MOTOR_TELEMETRY
 from l2a_ros.robot.limits import REVOLUTION
 
-WALK = np.array([5.0, 5.0]) * REVOLUTION
-STAND = np.zeros(2)
 #: Slowest admissible rate of each sensor topic, Hz.
 RATES = ((names.MOCAP_POSE, 100.0), (names.IMU, 10.0), (names.JOINT_STATES, 10.0), (names.MOTOR_TELEMETRY, 10.0),
          (names.BATTERY_STATE, 1.0))
 
 
-@dataclass(frozen=True)
-class BackEnd:
-    """A robot that is tested.
-
-    Args:
-        name: for the report.
-        node: module and node name.
-        lockstep: whether its world waits for each command.
-        parameters: of the node.
-    """
-
-    name: str
-    node: str
-    lockstep: bool
-    parameters: dict[str, Any]
-
-    def start(self) -> NodeProcess:
-        """Start the robot's process."""
-        return NodeProcess(self.node, **self.parameters)
-
-
-BACK_ENDS = [
-    BackEnd("sim", "mujoco_sim", False, {"clock": "real"}),
-    BackEnd("sim-lockstep", "mujoco_sim", True, {"clock": "lockstep", "lockstep": True, "use_sim_time": True}),
-]
-
-
-class Robot:
-    """A running robot with somebody who commands it.
-
-    Time that is waited for is the robot's own, by the stamps of its samples.
-    """
-
-    def __init__(self, back_end: BackEnd, peer: Peer) -> None:
-        self.back_end, self.peer = back_end, peer
-        self.gate = f"{back_end.node}: motor gate"
-        #: What is commanded: rates, a function that makes a message from a stamp, or None for silence.
-        self.command: np.ndarray | Callable[[int], Any] | None = None
-        self._ended = threading.Event()
-        peer.listen(*names.SENSOR_TOPICS)
-        peer.offer(names.MOTOR_COMMANDS, names.ESTOP)
-        if back_end.lockstep:
-            self.tick = 0
-            peer.listen(names.SIM_TICK, react=self._on_tick)
-        self._thread = threading.Thread(target=self._command_periodically, daemon=True)
-
-    def _message(self, stamp: int) -> Any:
-        command = self.command
-        return motor_commands(command, stamp) if isinstance(command, np.ndarray) else command(stamp)
-
-    def _on_tick(self, message: Any) -> None:
-        self.tick = to_nanoseconds(message.header.stamp)
-        if self.command is not None:
-            self.peer.publish(names.MOTOR_COMMANDS, self._message(self.tick))
-
-    def _command_periodically(self) -> None:
-        while not self._ended.wait(0.05):
-            if self.command is not None and not self.back_end.lockstep:
-                self.peer.publish(names.MOTOR_COMMANDS, self._message(self.now))
-
-    @property
-    def now(self) -> int:
-        """The robot's time, ns."""
-        return self.tick if self.back_end.lockstep else time.time_ns()
-
-    def begin(self) -> None:
-        """Let time pass until every sensor has spoken."""
-        self._thread.start()
-        if self.back_end.lockstep:
-            self.command = STAND
-            self.peer.pause(False)
-        until(lambda: all(self.peer.of(topic) for topic in names.SENSOR_TOPICS), "not every sensor speaks")
-
-    def end(self) -> None:
-        """Stop commanding."""
-        self._ended.set()
-        self._thread.join()
-
-    def live(self, seconds: float) -> None:
-        """Let the robot's time pass."""
-        begin = self.newest(names.JOINT_STATES)
-        end = to_nanoseconds(begin.header.stamp) + round(seconds * SECOND)
-        until(lambda: self.peer.stamps(names.JOINT_STATES)[-1] >= end, "time stands still")
-
-    def newest(self, topic: names.Topic) -> Any:
-        """Return the newest sample."""
-        return self.peer.of(topic)[-1]
-
-    @property
-    def legs(self) -> np.ndarray:
-        """Angles of both drives, rad."""
-        return np.array(self.newest(names.JOINT_STATES).position)
-
-    @property
-    def stands(self) -> bool:
-        """Whether the legs are at rest."""
-        return bool(np.all(np.abs(self.newest(names.JOINT_STATES).velocity) < 1.0))
-
-    @property
-    def walks(self) -> bool:
-        """Whether both legs turn forward."""
-        return bool(np.all(np.array(self.newest(names.JOINT_STATES).velocity) > 0.5 * WALK))
-
-    def assert_does_not_move(self, seconds: float = 0.4) -> None:
-        """Watch the legs for a while."""
-        begin = self.legs
-        self.live(seconds)
-        assert np.abs(self.legs - begin).max() < 0.3, "the robot moves"
-        assert self.stands
-
-    def arm(self) -> None:
-        """Arm, which must work."""
-        response = self.peer.trigger(names.ARM)
-        assert response.success, response.message
-
-    def count(self, key: str) -> float:
-        """Return a counter of the motor gate."""
-        return self.peer.figure(self.gate, key)
-
-
-@pytest.fixture(params=BACK_ENDS, ids=lambda back_end: back_end.name)
-def back_end(request: pytest.FixtureRequest) -> BackEnd:
-    """Each robot in turn."""
-    return request.param
-
-
-@contextmanager
-def running(back_end: BackEnd) -> Iterator[Robot]:
-    """Start a robot."""
-    with back_end.start(), Peer(back_end.lockstep) as peer:
-        robot = Robot(back_end, peer)
-        try:
-            robot.begin()
-            yield robot
-        finally:
-            robot.end()
-
-
+@on_every_robot
 def test_interfaces_and_samples(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         peer, node = robot.peer, robot.peer.node
@@ -182,28 +42,25 @@ def test_interfaces_and_samples(back_end: BackEnd) -> None:
             assert {profile.reliability for profile in listeners} == {ReliabilityPolicy.RELIABLE}
             assert {profile.durability for profile in listeners} == durabilities
 
-        for topic in names.SENSOR_TOPICS:
+        offered_types = dict(node.get_publisher_names_and_types_by_node(back_end.node, "/"))
+        for topic in back_end.sensors:
+            package, kind = topic.type.__module__.split(".")[0], topic.type.__name__
+            assert offered_types[f"/{topic.name}"] == [f"{package}/msg/{kind}"]
             (publisher,) = peer.node.get_publishers_info_by_topic(topic.name)
             assert publisher.node_name == back_end.node
             offered, wanted = publisher.qos_profile, topic.profile(back_end.lockstep)
             assert offered.reliability == wanted.reliability
             assert offered.durability == DurabilityPolicy.VOLATILE
         robot.live(1.5)
-        for topic, rate in RATES:
+        for topic, rate in ((topic, rate) for topic, rate in RATES if topic in back_end.sensors):
             stamps = np.array(peer.stamps(topic))
             assert np.all(np.diff(stamps) > 0), f"{topic.name}: stamps must increase"
             # A sample may be lost on its way, so the usual distance counts and not the number.
             assert np.median(np.diff(stamps)) <= 1.01 * SECOND / rate, f"{topic.name} comes too seldom"
             assert abs(int(stamps[-1]) - robot.now) < SECOND, f"{topic.name} has stamps of another clock"
 
-        poses = [message.pose for message in peer.of(names.MOCAP_POSE)]
-        assert {message.header.frame_id for message in peer.of(names.MOCAP_POSE)} == {"map"}
-        norms = [np.linalg.norm([q.x, q.y, q.z, q.w]) for q in (pose.orientation for pose in poses)]
-        np.testing.assert_allclose(norms, 1.0, atol=1e-3)
-        assert all(0.0 < pose.position.z < 0.15 for pose in poses)
-        tail = poses[-20:]
-        assert np.ptp([pose.position.x for pose in tail]) < 0.005, "it stands still"
-
+        if robot.sees:
+            check_poses(robot)
         imu = peer.of(names.IMU)[-20:]
         assert {message.header.frame_id for message in imu} == {"imu_link"}
         assert all(message.orientation_covariance[0] == -1.0 for message in imu), "REP-145: no orientation"
@@ -224,6 +81,17 @@ def test_interfaces_and_samples(back_end: BackEnd) -> None:
         assert all(3.0 <= message.voltage <= 4.3 and message.present for message in peer.of(names.BATTERY_STATE))
 
 
+def check_poses(robot: Robot) -> None:
+    """Check motion capture of a robot that stands."""
+    heard = robot.peer.of(names.MOCAP_POSE)
+    assert {message.header.frame_id for message in heard} == {"map"}
+    norms = [np.linalg.norm([q.x, q.y, q.z, q.w]) for q in (message.pose.orientation for message in heard)]
+    np.testing.assert_allclose(norms, 1.0, atol=1e-3)
+    assert all(0.0 < message.pose.position.z < 0.15 for message in heard)
+    assert np.ptp([message.pose.position.x for message in heard[-20:]]) < 0.005, "it stands still"
+
+
+@on_every_robot
 def test_moves_only_while_armed_and_commanded(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         robot.live(0.3)
@@ -234,15 +102,17 @@ def test_moves_only_while_armed_and_commanded(back_end: BackEnd) -> None:
         robot.arm()
         robot.assert_does_not_move()
 
-        begin, place = robot.legs, robot.newest(names.MOCAP_POSE).pose.position
+        begin, place = robot.legs, robot.place if robot.sees else STAND
         robot.command = WALK
         robot.live(1.5)
         turned = robot.legs - begin
         assert np.all(turned > 2 * REVOLUTION), "angles are counted on beyond a revolution"
         angles = np.array([message.position for message in robot.peer.of(names.JOINT_STATES)])
         assert np.abs(np.diff(angles, axis=0)).max() < REVOLUTION, "angles do not wrap"
-        now = robot.newest(names.MOCAP_POSE).pose.position
-        assert np.hypot(now.x - place.x, now.y - place.y) > 0.05, "it walks"
+        if robot.sees:
+            x, y, _ = robot.place - place
+            assert x > 0.05, "it walks forward, which is +x at the start"
+            assert abs(y) < x
         velocities = np.array([message.velocity for message in robot.peer.of(names.JOINT_STATES)])[-15:]
         np.testing.assert_allclose(velocities.mean(axis=0), WALK, rtol=0.3)
         telemetry = named_values(robot.newest(names.MOTOR_TELEMETRY))
@@ -257,6 +127,72 @@ def test_moves_only_while_armed_and_commanded(back_end: BackEnd) -> None:
         robot.assert_does_not_move()
 
 
+def _yaws(robot: Robot, begin: int) -> np.ndarray:
+    """Return the headings since a sample of motion capture, rad, unwrapped."""
+    turned = [message.pose.orientation for message in robot.peer.of(names.MOCAP_POSE)[begin:]]
+    return np.unwrap([Rotation.from_quat([q.x, q.y, q.z, q.w]).as_euler("ZYX")[0] for q in turned])
+
+
+@on_every_robot
+def test_signs_and_units_of_turning(back_end: BackEnd) -> None:
+    """Right legs faster: to the left, which is positive; every sensor says the same, in the same units."""
+    with running(back_end) as robot:
+        robot.arm()
+        for faster, sign in ((1, 1.0), (0, -1.0)):
+            rates = np.array([3.0, 3.0]) * REVOLUTION
+            rates[faster] = 8.0 * REVOLUTION
+            robot.command = rates
+            robot.live(0.3)
+            first = {topic.name: len(robot.peer.of(topic)) for topic in back_end.sensors}
+            robot.live(1.8)
+
+            def since(topic: names.Topic, first: dict[str, int] = first) -> list[Any]:
+                return robot.peer.of(topic)[first[topic.name]:]
+
+            stamps = np.array([to_nanoseconds(message.header.stamp) for message in since(names.IMU)]) / SECOND
+            spins = np.array([message.angular_velocity.z for message in since(names.IMU)])
+            turned = float(np.sum(0.5 * (spins[1:] + spins[:-1]) * np.diff(stamps)))
+            assert sign * turned > 0.3, "the gyroscope turns to the side of the slower legs, left is positive"
+            if robot.sees:
+                yaws = _yaws(robot, first[names.MOCAP_POSE.name])
+                assert yaws[-1] - yaws[0] == pytest.approx(turned, abs=0.3 + 0.2 * abs(turned)), "both in rad"
+
+            legs = since(names.JOINT_STATES)
+            span = (to_nanoseconds(legs[-1].header.stamp) - to_nanoseconds(legs[0].header.stamp)) / SECOND
+            angles = np.array([message.position for message in legs])
+            rate = (angles[-1] - angles[0]) / span
+            assert rate[faster] > 1.5 * rate[1 - faster] > 0.0
+            np.testing.assert_allclose(np.mean([message.velocity for message in legs], axis=0), rate, rtol=0.15)
+            emf = np.mean([named_values(message)["right_back_emf"] - named_values(message)["left_back_emf"]
+                           for message in since(names.MOTOR_TELEMETRY)])
+            duty = np.mean([named_values(message)["right_duty"] - named_values(message)["left_duty"]
+                            for message in since(names.MOTOR_TELEMETRY)])
+            assert sign * emf > 0.05, "volts"
+            assert sign * duty > 0.0, "more is given to the faster side"
+
+
+@on_every_robot
+def test_deactivated_it_stands_and_wakes_disarmed(back_end: BackEnd) -> None:
+    if not back_end.is_managed:
+        pytest.skip("no lifecycle node")
+    with running(back_end) as robot:
+        peer = robot.peer
+        robot.arm()
+        robot.command = WALK
+        until(lambda: robot.walks)
+        assert peer.transition(back_end.node, Transition.TRANSITION_DEACTIVATE)
+        peer.says(robot.gate, "not active")
+        last = peer.stamps(names.JOINT_STATES)[-1]
+        assert peer.transition(back_end.node, Transition.TRANSITION_ACTIVATE)
+        until(lambda: peer.stamps(names.JOINT_STATES)[-1] > last + SECOND // 2, "time goes on after the pause")
+        assert np.all(np.diff(peer.stamps(names.JOINT_STATES)) > 0), "and never back"
+        peer.says(robot.gate, "disarmed")
+        robot.assert_does_not_move()
+        robot.arm()
+        until(lambda: robot.walks, "commands of now are obeyed")
+
+
+@on_every_robot
 def test_stands_when_commands_stop(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         robot.arm()
@@ -302,6 +238,7 @@ BAD_COMMANDS = {
 }
 
 
+@on_every_robot
 def test_bad_commands_are_refused(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         robot.arm()
@@ -317,6 +254,7 @@ def test_bad_commands_are_refused(back_end: BackEnd) -> None:
         until(lambda: robot.stands, "a bad command stops it at once: its sender cannot be trusted")
 
 
+@on_every_robot
 def test_commands_of_another_time_are_refused(back_end: BackEnd) -> None:
     if back_end.lockstep:
         pytest.skip("the world waits for the command of its tick alone")
@@ -335,6 +273,7 @@ def test_commands_of_another_time_are_refused(back_end: BackEnd) -> None:
         until(lambda: robot.stands, "the same command again and again is no command")
 
 
+@on_every_robot
 def test_estop_latches(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         peer = robot.peer
@@ -362,6 +301,7 @@ def test_estop_latches(back_end: BackEnd) -> None:
         assert robot.count("safety_stops") == 1
 
 
+@on_every_robot
 def test_estop_of_a_publisher_that_is_not_latched(back_end: BackEnd) -> None:
     """As ``ros2 topic pub`` offers it."""
     with running(back_end) as robot:
@@ -375,6 +315,7 @@ def test_estop_of_a_publisher_that_is_not_latched(back_end: BackEnd) -> None:
         assert not robot.peer.trigger(names.ARM).success
 
 
+@on_every_robot
 def test_estop_given_before_the_start_holds(back_end: BackEnd) -> None:
     if back_end.lockstep:
         pytest.skip("nothing here depends on the clock")

@@ -69,6 +69,12 @@ def test_a_trial_ends_the_run_well(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.json").is_file()
 
 
+def test_a_trial_is_filmed(tmp_path: Path) -> None:
+    status, output = run(tmp_path, "duration:=1.0", "clock:=lockstep", "video:=true", f"out:={tmp_path}/out")
+    assert status == 0, output
+    assert (tmp_path / "out" / "trial.mp4").stat().st_size > 1000
+
+
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
     process = start(tmp_path, f"out:={tmp_path}/out")
     assert process.stdout is not None

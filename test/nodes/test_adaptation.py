@@ -168,9 +168,9 @@ def test_repeated_state_gets_the_same_bytes() -> None:
         loop.command()
         loop.advance()
         assert loop.tick().version == model.version + 1
-        # A state of long ago is not answered at all.
+        # A late state is not answered at all.
         count = len(loop.models)
-        loop.peer.publish(names.ROBOT_STATE, named_vector(STATE.names, drive()[0][0], START))
+        loop.peer.publish(names.ROBOT_STATE, named_vector(STATE.names, drive()[0][0], loop.time - 5 * PERIOD))
         loop.tick()
         assert len(loop.models) == count + 1
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
-from nodes.support import PERIOD, SECOND, NodeProcess, Peer, assert_refused, refusal, until
+from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, assert_refused, refusal, until
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
@@ -143,6 +145,82 @@ def test_equal_seeds_give_equal_samples_and_faults_differ() -> None:
     assert broken["joint_states"][-1].velocity[1] < 0.5 * first["joint_states"][-1].velocity[1]
 
 
+def _set_parameter(peer: Peer, **value: Any) -> Any:
+    """Set one parameter of the running simulator, as ``ros2 param set`` does, and return the result."""
+    ((name, text),) = value.items()
+    message = RosParameter(name, value=text).to_parameter_msg()
+    response = peer.call(SetParameters, "mujoco_sim/set_parameters", SetParameters.Request(parameters=[message]))
+    return response.results[0]
+
+
+def test_faults_change_while_it_runs_in_lockstep() -> None:
+    """What is added strikes at the next tick, or so long after it; what is removed heals."""
+    with NodeProcess("mujoco_sim", **LOCKSTEP, faults=["imu_bias:0,0,9"]), Peer(lockstep=True) as peer:
+        world = World(peer)
+        world.run(2)
+        assert peer.trigger(names.ARM).success
+        world.rates = WALK
+        world.run(5)
+        until(world.complete)
+        assert peer.of(names.IMU)[-1].angular_velocity.z > 5.0
+        change = world.ticks[-1]
+        assert _set_parameter(peer, faults=["dead_motor:left", "mocap_dropout:0.15@0.2"]).successful
+        peer.says("mujoco_sim: faults", "dead_motor:left")
+        world.run(6)
+        until(world.complete)
+        poses = np.array(peer.stamps(names.MOCAP_POSE)) - change
+        gap = poses[(poses >= PERIOD) & (poses <= 5 * PERIOD)]
+        assert not np.any((gap >= 2 * PERIOD) & (gap < 3.5 * PERIOD)) and len(gap) == 41 - 15
+        assert peer.of(names.IMU)[-1].angular_velocity.z < 5.0
+        speeds = [message.velocity for message in peer.of(names.JOINT_STATES)]
+        assert abs(speeds[-1][0]) < 0.5 * WALK[0] < 0.5 * speeds[-1][1]
+
+        wrong = _set_parameter(peer, faults=["dead_motor:left", "lost_head"])
+        assert not wrong.successful and "unknown fault 'lost_head'; known: " in wrong.reason
+        wrong = _set_parameter(peer, faults=["payload:900"])
+        assert not wrong.successful and "from 0.001 to 0.5" in wrong.reason
+        assert not _set_parameter(peer, faults="dead_motor:right").successful, "not a list"
+        assert not _set_parameter(peer, faults=[3]).successful
+        world.run(1)
+        peer.says("mujoco_sim: faults", "dead_motor:left")
+
+        assert _set_parameter(peer, faults=["payload:0.01"]).successful
+        peer.says("mujoco_sim: faults", "payload:0.01")
+        world.run(8)
+        until(world.complete)
+        speeds = [message.velocity[0] for message in peer.of(names.JOINT_STATES)[-10:]]
+        assert np.mean(speeds) > 0.7 * WALK[0], "the motor is healed"
+        assert _set_parameter(peer, faults=[""]).successful
+        peer.says("mujoco_sim: faults", "none")
+        world.run(1)
+
+
+def test_faults_change_while_it_runs_in_real_time() -> None:
+    with NodeProcess("mujoco_sim", clock="real") as process, Peer() as peer:
+        peer.listen(*names.SENSOR_TOPICS)
+        until(lambda: peer.of(names.BATTERY_STATE))
+        peer.says("mujoco_sim: faults", "none")
+        assert _set_parameter(peer, faults=["battery:2.9@0.2", "pose_shift:0,0.5,0"]).successful
+        peer.says("mujoco_sim: faults", "pose_shift:0,0.5,0")
+        until(lambda: peer.of(names.MOCAP_POSE)[-1].pose.position.y > 0.4)
+        peer.says("mujoco_sim: faults", "battery:2.9@0.2")
+        until(lambda: peer.of(names.BATTERY_STATE)[-1].voltage < 3.0)
+        assert not _set_parameter(peer, faults=["battery:29"]).successful
+        assert _set_parameter(peer, faults=["battery:2.9@0.2"]).successful
+        until(lambda: abs(peer.of(names.MOCAP_POSE)[-1].pose.position.y) < 0.1, "it heals")
+        assert peer.of(names.BATTERY_STATE)[-1].voltage < 3.0, "what stays in the list goes on"
+        until(lambda: "fault battery:2.9@0.2 strikes at" in process.errors)
+        assert "fault pose_shift:0,0.5,0 is over at" in process.errors
+
+
+@pytest.mark.parametrize("parameter", [{"terrain": "turf"}, {"seed": 3}, {"clock": "2.0"}])
+def test_what_takes_a_restart_is_refused_while_it_runs(parameter: dict[str, Any]) -> None:
+    with NodeThread(MujocoSimNode, clock="real"), Peer() as peer:
+        refused = _set_parameter(peer, **parameter)
+        assert not refused.successful
+        assert next(iter(parameter)) in refused.reason and "Restart the node" in refused.reason
+
+
 @pytest.mark.parametrize("clock", ["1.0", "4.0"])
 def test_clock_with_a_factor(clock: str) -> None:
     with NodeProcess("mujoco_sim", clock=clock, use_sim_time=True), Peer() as peer:
@@ -221,7 +299,7 @@ def test_stop_holds_while_inactive() -> None:
 
 
 @pytest.mark.parametrize(("parameters", "message"), [
-    ({"terrain": "lava"}, "unknown terrain 'lava'; known: carpet, styrofoam, turf"),
+    ({"terrain": "lava"}, "unknown terrain 'lava'; known: carpet"),
     ({"faults": ["lost_head"]}, "unknown fault 'lost_head'; known: "),
     ({"clock": "backwards"}, "clock must be real, lockstep or a factor"),
     ({"clock": "0"}, "clock as a factor of real time must be from"),

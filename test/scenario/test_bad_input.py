@@ -74,7 +74,7 @@ def assert_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--path", "spiral"), "unknown path 'spiral'; known: figure8, left, right, straight, zigzag"),
     (("--path", "none.yaml"), "none.yaml"),
-    (("--terrain", "lava"), "unknown terrain 'lava'; known: carpet, styrofoam, turf"),
+    (("--terrain", "lava"), "unknown terrain 'lava'; known: carpet, carpet_to_turf, gravel"),
     (("--method", "magic"), "unknown method 'magic'; known: grbal, mb"),
     (("--planner", "crystal_ball"), "unknown planner 'crystal_ball'; known: random_shooting"),
     (("--fault", "lost_head"), "unknown fault 'lost_head'; known: dead_motor, missing_leg, motor_gain"),

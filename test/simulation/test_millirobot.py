@@ -20,11 +20,13 @@ from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.in_process import InProcessRobot
 from l2a_ros.simulation.millirobot import Millirobot
-from l2a_ros.simulation.terrain import load_terrain, terrain_names
+from l2a_ros.simulation.terrain import load_terrain
 from l2a_ros.simulation.world import PHYSICS_PERIOD, build_model
 from l2a_ros.training.random_driving import RandomDriver
 
 CARPET = load_terrain("carpet")
+#: Level all the way; the others are in test_world.py.
+FLAT = ["carpet", "styrofoam", "turf"]
 
 
 def walk(robot: Millirobot, left: float, right: float, milliseconds: int) -> None:
@@ -84,7 +86,7 @@ def test_legs_of_a_side_stay_coupled(faults: tuple[str, ...]) -> None:
 # Standing ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("terrain", terrain_names())
+@pytest.mark.parametrize("terrain", FLAT)
 def test_stands_still_when_commanded_zero(terrain: str) -> None:
     robot = Millirobot(load_terrain(terrain), seed=2)
     walk(robot, 0.0, 0.0, 500)
@@ -117,7 +119,7 @@ def test_steep_slope_lets_it_slide_and_flat_ground_does_not() -> None:
 # Walking -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("terrain", terrain_names())
+@pytest.mark.parametrize("terrain", FLAT)
 def test_equal_rates_walk_forward_about_straight(terrain: str) -> None:
     walks = drives(5.0, 5.0, terrain=terrain)
     ahead = np.array([each.moved[0] for each in walks])
@@ -127,7 +129,7 @@ def test_equal_rates_walk_forward_about_straight(terrain: str) -> None:
     assert all(np.abs(each.revolutions / 10.0 - 1.0).max() < 0.05 for each in walks), "legs do what they are told"
 
 
-@pytest.mark.parametrize("terrain", terrain_names())
+@pytest.mark.parametrize("terrain", FLAT)
 def test_turns_away_from_the_faster_side(terrain: str) -> None:
     left = [each.turned for each in drives(3.0, 7.0, terrain=terrain)]
     right = [each.turned for each in drives(7.0, 3.0, terrain=terrain)]
@@ -154,7 +156,7 @@ def test_start_heading_turns_the_whole_walk() -> None:
                                atol=0.005)
 
 
-@pytest.mark.parametrize("terrain", terrain_names())
+@pytest.mark.parametrize("terrain", FLAT)
 def test_a_minute_of_random_driving_without_a_stall(terrain: str) -> None:
     robot, driver = InProcessRobot(load_terrain(terrain), seed=5), RandomDriver(5)
     robot.settle()
@@ -184,16 +186,18 @@ def test_missing_outer_leg_turns_towards_its_side(leg: str, sign: float) -> None
     assert min(turns) > 0.3
 
 
-@pytest.mark.parametrize("leg", ["middle_left", "middle_right"])
-def test_missing_middle_leg_changes_the_gait(leg: str) -> None:
-    robot = Millirobot(CARPET, faults=[parse_fault(f"missing_leg:{leg}")])
-    body, touched = robot.model.body(f"{leg}_leg").id, set()
-    for _ in range(1000):
-        walk(robot, 5.0, 5.0, 1)
-        touched |= {int(robot.model.geom_bodyid[geom]) for contact in robot.data.contact[:robot.data.ncon]
-                    for geom in contact.geom}
-    assert {robot.model.body(f"{other}_leg").id for other in LEGS if other != leg} <= touched
-    assert body not in touched
+def test_missing_middle_leg_lets_its_side_sink() -> None:
+    roll = {}
+    for leg in ("middle_left", "middle_right"):
+        rolls = []
+        for seed in range(3):
+            robot = Millirobot(CARPET, seed, [parse_fault(f"missing_leg:{leg}")])
+            for _ in range(1200):
+                walk(robot, 5.0, 5.0, 1)
+                x, y, z, w = robot.quaternion
+                rolls.append(math.atan2(2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y)))
+        roll[leg] = np.mean(rolls)
+    assert roll["middle_left"] < roll["middle_right"] - 0.02
 
 
 @pytest.mark.parametrize(("side", "sign"), [("left", 1.0), ("right", -1.0)])
@@ -259,7 +263,7 @@ def test_reset_heals_until_the_onset() -> None:
     walk(broken, 5.0, 5.0, 300)
     broken.reset()
     for robot in (broken, healthy):
-        walk(robot, 5.0, 5.0, 100)
+        walk(robot, 5.0, 5.0, 99)
     np.testing.assert_array_equal(everything(broken), everything(healthy))
     for name in ("geom_contype", "geom_conaffinity", "geom_rgba"):
         np.testing.assert_array_equal(getattr(broken.model, name), getattr(healthy.model, name))
@@ -289,7 +293,7 @@ def test_in_process_robot_is_the_same_for_the_same_seed() -> None:
 
 
 def test_terrains_differ() -> None:
-    paths = [drive(5.0, 5.0, terrain=name).path for name in terrain_names()]
+    paths = [drive(5.0, 5.0, terrain=name).path for name in FLAT]
     assert np.abs(paths[0] - paths[1]).max() > 0.02
     assert np.abs(paths[1] - paths[2]).max() > 0.02
 
