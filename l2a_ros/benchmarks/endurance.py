@@ -47,8 +47,8 @@ def endurance_rows(samples: dict[str, np.ndarray], clock: dict[str, np.ndarray],
                    warm_up: float = WARM_UP) -> list[Row]:
     """Judge the samples of a run.
 
-    Memory growth is the slope of a line through the resident memory after the warm-up, over the time measured, as a part
-    of the mean; handles and threads are compared between moments of the same kind (a trial connected and walking).
+    Memory growth is the slope of a line through the memory after the warm-up, over the time measured, as a part of the
+    mean; handles and threads are compared between moments of the same kind (a trial connected and walking).
 
     Args:
         samples: columns ``elapsed_s``, ``walking``, ``node``, ``rss_bytes``, ``uss_bytes``, ``handles``, ``threads``.

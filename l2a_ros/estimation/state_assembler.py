@@ -61,8 +61,8 @@ class Estimate:
 class StateAssembler:
     """Collects samples in any order and assembles the state on request.
 
-    A pose that the robot cannot have reached waits for the next one: if that agrees with it, the robot was moved (a reset
-    of the world, a hand) and no velocity is taken across; if not, it was an outlier and is dropped.
+    A pose that the robot cannot have reached waits for the next one: if that agrees with it, the robot was moved (a
+    reset of the world, a hand) and no velocity is taken across; if not, it was an outlier and is dropped.
 
     Args:
         control_period: time over which the velocity is differenced, s.

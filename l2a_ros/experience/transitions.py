@@ -72,10 +72,10 @@ class _Tick:
 class Episode:
     """Turns states and commands, in the order of their stamps, into transitions; keeps the newest ones.
 
-    A transition joins two states one control period apart and the command that answered the first. At a gap, a pose that
-    the robot cannot have reached, a stop (zero command), a missing command, a number that is not finite or a reset
-    everything kept is dropped, so that no window reaches across it. Repeated and late stamps are ignored; one that is
-    more than a second late is a reset, because time has begun again.
+    A transition joins two states one control period apart and the command that answered the first. At a gap, a pose
+    that the robot cannot have reached, a stop (zero command), a missing command, a number that is not finite or a
+    reset everything kept is dropped, so that no window reaches across it. Repeated and late stamps are ignored; one
+    that is more than a second late is a reset, because time has begun again.
 
     Args:
         control_period: time between states, s.

@@ -31,7 +31,7 @@ from l2a_ros.nodes.messages import (
 from l2a_ros.nodes.model import MODEL_SCHEMA, load_model
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
-from l2a_ros.nodes.time_jumps import TimeJumps
+from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.planning.line_follower import NO_PATH, Decision, LineFollower
 from l2a_ros.planning.line_following import LineFollowingWeights
 from l2a_ros.planning.planners import make_planner, planner_names
@@ -166,10 +166,9 @@ class MpcNode(ManagedNode):
             self._counts["models not in time"] += 1
             self._plan_and_command()
             return
-        clock = self.get_clock()
-        now = clock.now().nanoseconds
+        now = self.get_clock().now().nanoseconds
         # Simulated time may run slower than the wall clock, or not at all.
-        if (clock.ros_time_is_active and self._newest is not None
+        if (time_is_simulated(self) and self._newest is not None
                 and now - self._newest.stamp <= self.settings["maximum_state_age"] * SECOND):
             self._state_time = time.monotonic()
             return

@@ -21,7 +21,7 @@ from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanos
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.sensor_messages import sensor_sample
-from l2a_ros.nodes.time_jumps import TimeJumps
+from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import STATE, Layout
 from l2a_ros.robot.samples import PoseSample
@@ -53,7 +53,8 @@ class StateEstimatorNode(Node):
         self._begin_anew()
         self._received = {topic.name: 0 for topic in names.SENSOR_TOPICS}
         self._stamps: dict[str, int] = {}
-        self._jumps = TimeJumps(self, lambda *_: self._begin_anew(), self._lockstep)
+        self._jumps = TimeJumps(self, self._on_time_jump, self._lockstep)
+        self._time_before, self._jump = 0, 0
         self._deadlines = Deadlines(self._period, time.monotonic())
         self._tick_time: float | None = None
         self._periods = Statistics()
@@ -73,12 +74,22 @@ class StateEstimatorNode(Node):
 
     def _begin_anew(self) -> None:
         """Forget all that is known of the time before: after a jump its stamps say nothing."""
-        self._simulated = bool(self.get_clock().ros_time_is_active)
+        self._simulated = time_is_simulated(self)
         self._assembler.reset()
         self._expected: tuple[int, dict[str, float]] | None = None
         self._last: JointState | None = None
         self._next_tick: int | None = None
         self._latest: int | None = None
+
+    def _on_time_jump(self, _: str, seconds: float) -> None:
+        self._begin_anew()
+        self._jump = max(0, round(-seconds * SECOND))
+        self._time_before = self.get_clock().now().nanoseconds + self._jump
+
+    def _is_from_before(self, stamp: int) -> bool:
+        """Tell whether a sample was under way when time jumped back; taken, it would make all others look late."""
+        now = self.get_clock().now().nanoseconds
+        return now < self._time_before and stamp - now > self._jump // 2
 
     # Ticks -----------------------------------------------------------------------------------------------------------
 
@@ -138,6 +149,8 @@ class StateEstimatorNode(Node):
         self._received[topic.name] += 1
         try:
             sample = sensor_sample(topic, message)
+            if self._simulated and not self._lockstep and self._is_from_before(sample.stamp):
+                raise UserError(f"{topic.name} has a stamp from before time jumped back")
             if not self._simulated and sample.stamp - self.get_clock().now().nanoseconds > LARGEST_LEAD * SECOND:
                 raise UserError(f"{topic.name} has a stamp from the future; synchronise the clocks of the machines")
         except UserError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rclpy.clock import ClockChange, JumpThreshold, TimeJump
+from rclpy.clock import ClockChange, JumpThreshold, ROSClock, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
@@ -13,6 +13,12 @@ from l2a_ros.nodes.messages import SECOND
 
 #: A jump forward is no jump but a ``/clock`` that was not heard for a moment unless it is longer, s.
 FORWARD = 1.0
+
+
+def time_is_simulated(node: Node) -> bool:
+    """Tell whether a node's time comes from /clock now."""
+    clock = node.get_clock()
+    return isinstance(clock, ROSClock) and bool(clock.ros_time_is_active)
 
 
 class TimeJumps:

@@ -34,7 +34,7 @@ from l2a_ros.nodes.messages import (
 )
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import NodeStopped, run_node
-from l2a_ros.nodes.time_jumps import TimeJumps
+from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.robot.layout import STATE
 from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import TrialSettings
@@ -276,7 +276,7 @@ class Trial(Node):
 
     def _loop_moment(self) -> float:
         """Return seconds on the clock that the loop runs on: simulated time where time is simulated."""
-        return self.get_clock().now().nanoseconds / SECOND if self.get_clock().ros_time_is_active else time.monotonic()
+        return self.get_clock().now().nanoseconds / SECOND if time_is_simulated(self) else time.monotonic()
 
     def _missing(self) -> str:
         """Say what is not there yet, or nothing."""

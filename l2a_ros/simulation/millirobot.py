@@ -13,7 +13,7 @@ from l2a_ros.simulation.battery import Battery
 from l2a_ros.simulation.fault_schedule import FaultSchedule
 from l2a_ros.simulation.faults import Fault
 from l2a_ros.simulation.model_faults import ModelFaults
-from l2a_ros.simulation.motor import Motor
+from l2a_ros.simulation.motor import DRIVES, Motor
 from l2a_ros.simulation.payload import add_sled, pose_behind
 from l2a_ros.simulation.terrain import Terrain
 from l2a_ros.simulation.world import PHYSICS_PERIOD, build_spec, start_pose
@@ -47,7 +47,7 @@ class Millirobot:
         self._all_cranks = {side: [int(self.model.joint(i).qposadr[0]) for i in range(self.model.njnt)
                                    if f"{side}_leg" in self.model.joint(i).name] for side in SIDES}
         self._plain_faults = self._model_faults = ModelFaults(self.model)
-        self.motors = [Motor(), Motor()]
+        self.motors = [Motor(drive) for drive in DRIVES]
         self.reset()
 
     def reset(self) -> None:
@@ -60,7 +60,7 @@ class Millirobot:
         for i, side in enumerate(SIDES):
             phase = rng.uniform(-0.3, 0.3)
             self.data.qpos[self._all_cranks[side]] = phase
-            self.motors[i] = Motor()
+            self.motors[i] = Motor(DRIVES[i])
             self.motors[i].reset(phase)
         self.elapsed_ms = 0
         self._drawn, self._cell_fault = 0.0, list[tuple[float, ...]]()

@@ -25,8 +25,8 @@ _COUNTS_PER_RADIAN = COUNTS_PER_REVOLUTION / (2.0 * math.pi)
 PROPORTIONAL = 1800.0 / 4096.0 * _COUNTS_PER_RADIAN / FULL_DUTY_COUNTS
 INTEGRAL = 200.0 / 16.0 / 65536.0 * 1000.0 * _COUNTS_PER_RADIAN / FULL_DUTY_COUNTS
 DERIVATIVE = 100.0 / 16.0 * _COUNTS_PER_RADIAN / 1000.0 / FULL_DUTY_COUNTS
-#: The loop forgets a set-point that runs away from a blocked leg beyond this angle, rad (assumed).
-MAXIMUM_LAG = 0.5
+#: The loop forgets a set-point that runs away from a blocked leg beyond this angle, rad (fitted).
+MAXIMUM_LAG = 0.75
 #: The sum of the position error is kept within what gives this duty (assumed; the published anti-windup gain is zero).
 MAXIMUM_INTEGRAL_DUTY = 0.25
 #: Rate at which Coulomb friction has its full size, rad/s.
@@ -38,10 +38,14 @@ class Drive:
     """What may differ between the two drives of a robot.
 
     Args:
-        friction: Coulomb friction of gear and linkage at the crank, N m (assumed).
+        friction: Coulomb friction of gear and linkage at the crank, N m.
     """
 
     friction: float = 0.0
+
+
+#: Left and right (fitted: the right legs of the measured robot lagged their commands more).
+DRIVES = (Drive(5.0e-5), Drive(5.0e-4))
 
 
 @dataclass

@@ -15,12 +15,13 @@ from l2a_ros.simulation.looks import add_looks
 from l2a_ros.simulation.terrain import Terrain
 
 PHYSICS_PERIOD = 0.001
-#: Reflected inertia of rotor and gear on each of the three coupled cranks of a side, kg m^2 (assumed).
-CRANK_ARMATURE = 1.0e-7
+#: Reflected inertia of rotor and gear on each of the three coupled cranks of a side, kg m^2 (fitted: how fast the legs
+#: follow a new command).
+CRANK_ARMATURE = 5.0e-7
 #: Viscous loss of gear and linkage per crank, N m s/rad (assumed).
 CRANK_DAMPING = 2.0e-6
 #: Height of the body's centre above the ground at the start, m: the feet are just above it whatever the crank phase.
-START_HEIGHT = 0.024
+START_HEIGHT = 0.028
 #: Radius of the balls with which the hull touches rough ground, m. With 2 mm they sank in between the prisms that a
 #: height field is made of, were held there, and the legs jammed.
 HULL_ROUNDING = 0.006
@@ -46,6 +47,8 @@ def build_spec(terrain: Terrain, seed: int = 0) -> mujoco.MjSpec:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 4.0
+    # One robot is one island: to look for more costs a twentieth of a step and changes no bit.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
 
     base = spec.body("base_link")
     base.add_freejoint(name="base")

@@ -353,3 +353,49 @@ def test_velocity_is_over_the_control_period(period: float) -> None:
     assert velocity is not None
     # The mean speed of a parabola over a span is that of its middle.
     assert velocity[0] == pytest.approx(2.0 * (0.5 - period / 2.0))
+
+
+# Poses that the robot cannot have reached ----------------------------------------------------------------------------
+
+
+def _standing(until_ms: int, first_ms: int = 10) -> StateAssembler:
+    assembler = fresh()
+    for ms in range(first_ms, until_ms + 1, 10):
+        assert assembler.add(pose(NOW + ms * MS))
+    return assembler
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_outliers_are_dropped_and_leave_no_trace(count: int) -> None:
+    assembler, untouched = _standing(100), _standing(100)
+    for i in range(count):
+        # Each one somewhere else.
+        assert assembler.add(pose(NOW + (110 + 10 * i) * MS, (0.3 * (-1) ** i, 0.2 * i, 0.02))) is False
+    after = NOW + (120 + 10 * count) * MS
+    assert assembler.add(pose(after)) and untouched.add(pose(after))
+    for each in (assembler, untouched):
+        for kind in KINDS[1:]:
+            each.add(sample(kind, after))
+    assert values(assembler, after) == values(untouched, after)
+    assert assembler.rejected["mocap/pose"] == count
+    assert assembler.pose_jumps == 0
+
+
+def test_robot_that_was_moved_is_believed_at_the_second_pose_and_has_no_velocity_across() -> None:
+    assembler = _standing(100)
+    place = (-0.4, 0.0, 0.02)
+    assert assembler.add(pose(NOW + 110 * MS, place)) is False
+    assert assembler.add(pose(NOW + 120 * MS, place)) is True
+    assert assembler.pose_jumps == 1
+    newest, velocity = assembler.newest_pose(), assembler.velocity()
+    assert newest is not None and velocity is not None
+    np.testing.assert_array_equal(newest.position, place)
+    np.testing.assert_array_equal(velocity, 0.0)
+
+
+def test_fast_robot_and_one_that_comes_back_after_a_while_do_not_jump() -> None:
+    assembler = fresh()
+    for ms in range(10, 200, 10):
+        assert assembler.add(pose(NOW + ms * MS, (0.0029 * ms, 0.0, 0.02)))
+    assert assembler.add(pose(NOW + 1190 * MS, (2.0, 1.0, 0.02)))
+    assert assembler.pose_jumps == 0

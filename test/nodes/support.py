@@ -209,16 +209,16 @@ class Peer:
         executor.shutdown()
 
     def listen(self, *topics: names.Topic, react: Callable[[Any], None] | None = None) -> None:
-        """Keep what comes on topics; ``react`` is called with each message."""
+        """Keep what comes on topics; ``react`` is called with each message before others can see it."""
         for topic in topics:
             offered, kept = topic.profile(self.lockstep), self.heard.setdefault(topic.name, [])
             deep = QoSProfile(reliability=offered.reliability, durability=offered.durability,
                               history=HistoryPolicy.KEEP_LAST, depth=max(1000, offered.depth))
 
             def callback(message: Any, kept: list[Any] = kept) -> None:
-                kept.append(message)
                 if react is not None:
                     react(message)
+                kept.append(message)
 
             self.node.create_subscription(topic.type, topic.name, callback, deep)
 

@@ -27,13 +27,13 @@ from l2a_ros.nodes.messages import motor_commands, named_values, to_nanoseconds,
 from l2a_ros.nodes.recorder import Recorder
 from l2a_ros.nodes.state_estimator import StateEstimatorNode
 from l2a_ros.robot.layout import STATE
-from l2a_ros.robot.limits import REVOLUTION
+from l2a_ros.robot.limits import REVOLUTION, STAND
 
 LOCKSTEP = {"clock": "lockstep", "lockstep": True, "use_sim_time": True}
 WALK = np.array([5.0, 5.0]) * REVOLUTION
 
 
-# Jumps of time --------------------------------------------------------------------------------------------------------
+# Jumps of time -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("back", "has_clock"), [(0.5, True), (40.0, True), (40.0, False)])
@@ -155,17 +155,20 @@ def test_recorder_goes_on_when_time_jumps_back(tmp_path: Path) -> None:
     with NodeThread(Recorder, use_sim_time=True, out=str(bag)) as recorder, Peer() as peer:
         peer.offer(names.ROBOT_STATE, names.CLOCK)
         for count, seconds in enumerate((20, 21, 3, 4), start=1):
-            peer.publish(names.CLOCK, Clock(clock=to_stamp(seconds * SECOND)))
-            until(lambda seconds=seconds: recorder.node.get_clock().now().nanoseconds == seconds * SECOND)
+            def is_told(seconds: int = seconds) -> bool:
+                peer.publish(names.CLOCK, Clock(clock=to_stamp(seconds * SECOND)))
+                return recorder.node.get_clock().now().nanoseconds == seconds * SECOND
+
+            until(is_told)
             peer.publish(names.ROBOT_STATE, resting_state(seconds * SECOND))
-            until(lambda count=count: sum(1 for _ in range(1) if recorder.node._bag.count >= count))
+            until(lambda count=count: recorder.node._bag.count >= count)
     with AnyReader([bag]) as reader:
         heard = [(log_time // SECOND, reader.deserialize(data, connection.msgtype).header.stamp.sec)
                  for connection, log_time, data in reader.messages() if connection.topic == "/robot_state"]
     assert sorted(heard) == [(3, 3), (4, 4), (20, 20), (21, 21)]
 
 
-# A world that is put back ----------------------------------------------------------------------------------------------
+# A world that is put back --------------------------------------------------------------------------------------------
 
 
 def _walk_across_a_reset() -> tuple[list[Any], list[bytes], list[dict[str, float]]]:
@@ -173,12 +176,14 @@ def _walk_across_a_reset() -> tuple[list[Any], list[bytes], list[dict[str, float
     with (NodeProcess("mujoco_sim", **LOCKSTEP), NodeProcess("state_estimator", lockstep=True, use_sim_time=True),
           NodeProcess("adaptation", lockstep=True, use_sim_time=True), Peer(lockstep=True) as peer):
         models: dict[int, bytes] = {}
+        # While a service is called the command is to stand: whichever arrives first, the same happens.
+        rates = STAND
 
         def answer(message: Any) -> None:
             # As mpc does: the world repeats what was not answered, so that nothing is lost at the start.
             stamp = AdaptedModel.from_bytes(bytes(message.data)).stamp
+            peer.publish(names.MOTOR_COMMANDS, motor_commands(rates, stamp))
             models.setdefault(stamp, bytes(message.data))
-            peer.publish(names.MOTOR_COMMANDS, motor_commands(WALK, stamp))
 
         peer.offer(names.MOTOR_COMMANDS)
         peer.listen(names.ROBOT_STATE, names.ADAPTATION_METRICS)
@@ -199,9 +204,13 @@ def _walk_across_a_reset() -> tuple[list[Any], list[bytes], list[dict[str, float
 
         run(3)
         assert peer.trigger(names.ARM).success
-        run(past() + 4)
+        rates = WALK
+        run(past() + 3)
+        rates = STAND
+        run(1)
         assert peer.trigger(names.SIM_RESET).success
         assert peer.trigger(names.ARM).success
+        rates = WALK
         run(4)
         until(lambda: peer.figure(ADAPTATION, "cuts: reset") >= 2)
         states = dict(zip(peer.stamps(names.ROBOT_STATE), peer.of(names.ROBOT_STATE), strict=False))
@@ -226,7 +235,7 @@ def test_nothing_looks_back_across_a_reset_of_the_world() -> None:
     assert (states, models) == again[:2], "it is the same every time"
 
 
-# Simulated time that runs faster ---------------------------------------------------------------------------------------
+# Simulated time that runs faster -------------------------------------------------------------------------------------
 
 
 def _simulated_seconds(clock: str) -> float:

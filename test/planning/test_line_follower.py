@@ -203,3 +203,20 @@ def test_bad_path_is_refused() -> None:
     for points in ([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [math.nan, 1.0]]):
         with pytest.raises(UserError):
             follower().set_path(np.array(points), START)
+
+
+def test_restart_keeps_the_path_and_forgets_the_rest() -> None:
+    made, new = follower(), follower()
+    for tick in range(5):
+        made.decide(state_at(0.3 * tick, 0.05), START + tick * STEP, None, 0.05)
+    made.restart()
+    again, first = (each.decide(state_at(0.2, 0.0), START + 9 * STEP, None, 0.05) for each in (made, new))
+    assert again.reason == "following"
+    np.testing.assert_array_equal(again.rates, first.rates)
+    assert again.lateral_error == first.lateral_error
+
+
+def test_warm_up_leaves_no_path() -> None:
+    made = follower(path=False)
+    made.warm_up()
+    assert_stands(made, "no path", stamp=START + 10**12)

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from lifecycle_msgs.msg import Transition
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
+from nodes.support import Peer
 from rclpy.context import Context
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
@@ -90,6 +92,31 @@ def test_faster_than_real_time(tmp_path: Path) -> None:
     assert report["duration_s"] == pytest.approx(3.0, abs=0.3)
     assert report["progress_m"] > 0.2
     assert report["loop"]["period_s"]["p50"] == pytest.approx(0.1, rel=0.3), "simulated seconds"
+
+
+def test_five_times_as_fast_as_real_time(tmp_path: Path) -> None:
+    """A machine that cannot keep up leaves out time of the world; the loop closes all the same."""
+    report = sim(tmp_path, "--path", "left", "--method", "mb", "--duration", 5, "--clock", "5.0")
+    assert report["ended"] == "time is up"
+    assert report["duration_s"] == pytest.approx(5.0, abs=0.5)
+    assert report["progress_m"] > 0.05
+    assert report["safety_stops"] == 0
+
+
+def test_world_that_is_started_again_ends_the_trial(tmp_path: Path) -> None:
+    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", "--clock", "2.0") as run:
+        run.wait_until_it_walks()
+        with Peer() as peer:
+            for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+                               Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                assert peer.transition("mujoco_sim", transition)
+            status, _, errors = run.end()
+        assert status != 0
+        assert "time jumped back by" in errors or "disarmed by somebody else" in errors
+        assert run.left() == []
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert not report["completed"]
+        assert report["steps"] > 0
 
 
 WALK = ("--path", "zigzag", "--method", "grbal", "--clock", "lockstep", "--duration", 3, "--terrain", "turf",

@@ -256,6 +256,22 @@ def test_session_ends_when_somebody_else_disarms_the_robot() -> None:
         session.check(0.3, 2.0)
 
 
+def test_session_ends_when_time_begins_again_but_not_before_it_began() -> None:
+    session = Session(load_path("straight"), settings())
+    for stamp in (900 * TENTH, 20 * TENTH):
+        session.state_heard(stamp, state(0.0, 0.0), 0.0, 0.0)
+        assert session.state_stamp == stamp, "a world that was started again before the trial is the world"
+    session.lay_path()
+    session.begin(0.0)
+    assert session.state_heard(21 * TENTH, state(0.01, 0.0), 0.1, 0.1) is not None
+    session.check(0.1, 2.0)
+    assert session.state_heard(20 * TENTH, state(0.0, 0.0), 0.2, 0.2) is None
+    session.check(0.2, 2.0)  # one that is late
+    session.state_heard(2 * TENTH, state(0.0, 0.0), 0.3, 0.3)
+    with pytest.raises(Abandoned, match="time jumped back by 1.9"):
+        session.check(0.3, 2.0)
+
+
 def test_script_waits_until_something_is_so() -> None:
     now = [0.0]
     waits = []
