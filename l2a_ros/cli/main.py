@@ -22,8 +22,8 @@ from l2a_ros.errors import UserError
 
 def subcommands() -> list[ModuleType]:
     """Return the modules of this package that are subcommands, by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(cli.__path__))
-    modules = [importlib.import_module(f"{cli.__name__}.{name}") for name in names if name not in ("main", "__main__")]
+    names = sorted(module.name for module in pkgutil.iter_modules(cli.__path__) if not module.name.startswith("_"))
+    modules = [importlib.import_module(f"{cli.__name__}.{name}") for name in names if name != "main"]
     return [module for module in modules if hasattr(module, "add_parser")]
 
 

@@ -143,7 +143,8 @@ class Trial(Node):
             self._metrics_publisher.publish(named_vector(list(metrics), list(metrics.values()), stamp))
 
     def _on_no_state(self, message: JointState) -> None:
-        self._tick_stamp = to_nanoseconds(message.header.stamp)
+        # On a topic of its own it may be seen after the state of the next tick.
+        self._tick_stamp = max(self._tick_stamp, to_nanoseconds(message.header.stamp))
 
     def _on_command(self, message: JointState) -> None:
         self._session.command_heard(to_nanoseconds(message.header.stamp), commanded_rates(message), self._loop_moment())
@@ -207,7 +208,8 @@ class Trial(Node):
                 yield from self._settle(self._step, self._tick_stamp)
                 steps += 1
         path = session.lay_path()
-        self._path_publisher.publish(path_message(path.points, session.state_stamp))
+        # From the next state on: whether mpc has seen this one by now depends on the machine.
+        self._path_publisher.publish(path_message(path.points, session.state_stamp + 1))
         if self._lockstep and not self._path_publisher.wait_for_all_acked(Duration(seconds=CALL_TIMEOUT)):
             raise Abandoned("reference_path was not received by everyone who listens; is mpc stuck?")
         self._armed = True

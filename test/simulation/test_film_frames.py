@@ -29,7 +29,7 @@ def test_poses_and_lines_come_back(tmp_path: Path) -> None:
     assert frames.texts == ["carpet"]
     assert list(frames.plans) == [1, 2, 3, 4, 4], "each plan is made for the moment of the picture before"
     assert all(points.shape == (5, 2) for points in frames.plan_points)
-    assert (tmp_path / "run.npz").stat().st_size < 100_000
+    assert (tmp_path / "run.npz").stat().st_size < 300_000
 
 
 def test_what_is_broken_is_seen(tmp_path: Path) -> None:
