@@ -29,6 +29,7 @@ DERIVATIVE = 100.0 / 16.0 * _COUNTS_PER_RADIAN / 1000.0 / FULL_DUTY_COUNTS
 MAXIMUM_LAG = 0.75
 #: The sum of the position error is kept within what gives this duty (assumed; the published anti-windup gain is zero).
 MAXIMUM_INTEGRAL_DUTY = 0.25
+_LARGEST_SUM = MAXIMUM_INTEGRAL_DUTY / INTEGRAL
 #: Rate at which Coulomb friction has its full size, rad/s.
 _CREEP = 0.5
 
@@ -83,13 +84,15 @@ class Motor:
             Torque on the crank, N m.
         """
         lag = self.setpoint + command * dt - angle
-        lag = min(max(lag, -MAXIMUM_LAG), MAXIMUM_LAG)
+        # Written out: twice a millisecond of simulation, min and max are a twentieth of its time.
+        lag = MAXIMUM_LAG if lag > MAXIMUM_LAG else max(lag, -MAXIMUM_LAG)
         self.setpoint = angle + lag
-        largest_sum = MAXIMUM_INTEGRAL_DUTY / INTEGRAL
-        self.lag_sum = min(max(self.lag_sum + lag * dt, -largest_sum), largest_sum)
+        lag_sum = self.lag_sum + lag * dt
+        self.lag_sum = _LARGEST_SUM if lag_sum > _LARGEST_SUM else max(lag_sum, -_LARGEST_SUM)
         duty = PROPORTIONAL * lag + INTEGRAL * self.lag_sum + DERIVATIVE * (command - rate)
-        self.duty = min(max(duty, -MAXIMUM_DUTY), MAXIMUM_DUTY)
+        self.duty = MAXIMUM_DUTY if duty > MAXIMUM_DUTY else max(duty, -MAXIMUM_DUTY)
         self.back_emf = TORQUE_CONSTANT * GEAR_RATIO * rate
         self.current = (self.duty * battery_voltage - self.back_emf) / RESISTANCE
         torque = self.gain * GEAR_EFFICIENCY * GEAR_RATIO * TORQUE_CONSTANT * self.current
-        return torque - self.drive.friction * min(max(rate / _CREEP, -1.0), 1.0)
+        slip = rate / _CREEP
+        return torque - self.drive.friction * (1.0 if slip > 1.0 else max(slip, -1.0))

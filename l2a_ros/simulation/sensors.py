@@ -64,6 +64,9 @@ class Sensors:
     def __init__(self, robot: Millirobot, seed: int = 0, settings: SensorSettings | None = None) -> None:
         self._robot = robot
         self._settings = settings or SensorSettings()
+        self._common_period_ms = math.gcd(
+            self._settings.pose_period_ms, self._settings.imu_period_ms, self._settings.crank_period_ms,
+            self._settings.telemetry_period_ms, self._settings.battery_period_ms)
         self._seed = seed
         self._mocap = MocapFaults(robot.faults, seed, self._settings.pose_period_ms)
         self._radio = TelemetryRadio(robot.faults, seed)
@@ -80,6 +83,8 @@ class Sensors:
 
     def sample(self, elapsed_ms: int, stamp: int) -> list[Sample]:
         """Return the samples due after so many milliseconds of simulation, with this stamp (ns)."""
+        if elapsed_ms % self._common_period_ms and not self._mocap.has_waiting:
+            return []
         settings = self._settings
         pose = self._measure_pose(stamp) if elapsed_ms % settings.pose_period_ms == 0 else None
         due: list[Sample] = []
