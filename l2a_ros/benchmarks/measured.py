@@ -110,8 +110,8 @@ _REASONS = {
     "yaw rate": "the simulated robot pulls to the left less than the real one (by about 0.1 rad/s) since its centre of "
                 "mass was lowered; higher, it fell on its back once in ten minutes",
     "left bias": "as for the yaw rates",
-    "left correlation with the same": "the legs of the simulated robot follow more exactly: the jitter of the radio and "
-                                      "of the host's clock is in the recordings, and is not modelled",
+    "left correlation with the same": "the simulated legs follow more exactly: jitter of the radio and of the host's "
+                                      "clock is in the recordings, and is not modelled",
     "right correlation with the same": "as on the left",
     "left correlation with the previous": "a later command would explain it, but would also have to lower the "
                                           "correlation with the same command by noise that is not modelled",
