@@ -14,9 +14,12 @@ from l2a_ros.simulation.motor import (
     GEAR_EFFICIENCY,
     GEAR_RATIO,
     MAXIMUM_DUTY,
+    MAXIMUM_INTEGRAL_DUTY,
     MAXIMUM_LAG,
+    PROPORTIONAL,
     RESISTANCE,
     TORQUE_CONSTANT,
+    Drive,
     Motor,
 )
 
@@ -121,3 +124,26 @@ def test_reset_forgets() -> None:
     motor.step(40.0, 0.0, 10.0, BATTERY, DT)
     motor.reset(2.0)
     assert (motor.setpoint, motor.duty, motor.current, motor.back_emf) == (2.0, 0.0, 0.0, 0.0)
+
+
+def test_integral_term_takes_up_a_steady_load_and_is_bounded() -> None:
+    motor = Motor()
+    duties = []
+    for _ in range(5000):
+        motor.setpoint = 0.1
+        motor.step(0.0, 0.0, 0.0, BATTERY, DT)
+        duties.append(motor.duty)
+    assert duties[0] == pytest.approx(PROPORTIONAL * 0.1, rel=0.01)
+    # The firmware sums a sixteenth of the error every millisecond and shifts by 16: 0.1 rad for 1 s.
+    counts = 0.1 / REVOLUTION * 65536.0
+    assert duties[999] - duties[0] == pytest.approx(200.0 * counts / 16.0 * 999 / 65536.0 / 4000.0, rel=1e-3)
+    assert duties[-1] - PROPORTIONAL * 0.1 <= MAXIMUM_INTEGRAL_DUTY + 1e-9
+    motor.reset(0.0)
+    assert motor.lag_sum == 0.0
+
+
+def test_friction_opposes_the_motion_and_nothing_at_rest() -> None:
+    for rate, opposed in ((20.0, 1.0), (-20.0, -1.0), (0.0, 0.0)):
+        smooth, rough = Motor(), Motor(Drive(friction=4.0e-4))
+        assert smooth.step(0.0, 0.0, rate, BATTERY, DT) - rough.step(0.0, 0.0, rate, BATTERY, DT) == pytest.approx(
+            4.0e-4 * opposed)
