@@ -41,6 +41,13 @@ class Factors:
     backward: Tensor
 
 
+#: The change of one layer: factors where it has a low rank, else the whole difference.
+LayerChange = Factors | Layer
+Change = Sequence[LayerChange]
+#: Step size of the inner step: one for all layers, or one per layer ``(layers,)``.
+Rates = float | Tensor | Sequence[float]
+
+
 def initial_weights(sizes: Sequence[int], generator: torch.Generator) -> Weights:
     """Draw weights for layer sizes (input, hidden…, output): Xavier uniform, zero bias."""
     layers = []
@@ -51,15 +58,17 @@ def initial_weights(sizes: Sequence[int], generator: torch.Generator) -> Weights
     return layers
 
 
-def _affine(layer: Layer, factors: Factors | None, inputs: Tensor) -> Tensor:
+def _affine(layer: Layer, change: LayerChange | None, inputs: Tensor) -> Tensor:
+    if isinstance(change, Layer):
+        return torch.nn.functional.linear(inputs, layer.weight + change.weight, layer.bias + change.bias)
     output = torch.nn.functional.linear(inputs, layer.weight, layer.bias)
-    if factors is None:
+    if change is None:
         return output
     # (x f^T) b is x (b^T f)^T without forming the matrix; adding one to x f^T adds the bias change.
-    return output + torch.matmul(torch.matmul(inputs, factors.forward.mT) + 1.0, factors.backward)
+    return output + torch.matmul(torch.matmul(inputs, change.forward.mT) + 1.0, change.backward)
 
 
-def forward(weights: Weights, inputs: Tensor, change: Sequence[Factors] | None = None) -> Tensor:
+def forward(weights: Weights, inputs: Tensor, change: Change | None = None) -> Tensor:
     """Evaluate the network: inputs ``(..., n, in)`` to outputs ``(..., n, out)``, with changed weights if given."""
     hidden = inputs
     for i, layer in enumerate(weights):
@@ -105,7 +114,20 @@ def gradient_factors(weights: Weights, inputs: Tensor, targets: Tensor,
     return gradients, loss
 
 
-def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rate: float | Tensor,
+def layer_rates(rates: Rates, layers: int) -> list[float | Tensor]:
+    """Return one step size per layer.
+
+    Raises:
+        ValueError: if there are as many neither as one nor as layers.
+    """
+    if isinstance(rates, float | int) or (isinstance(rates, Tensor) and rates.ndim == 0):
+        return [rates] * layers
+    if len(rates) != layers:
+        raise ValueError(f"{len(rates)} step sizes for {layers} layers")
+    return list(rates)
+
+
+def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rates: Rates,
                 steps: int = 1) -> tuple[list[Factors], Tensor]:
     """Take gradient steps on a window (the adaptation of GrBAL, paper section 4).
 
@@ -113,18 +135,20 @@ def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rate: float |
         weights: where the steps start.
         inputs: windows ``(..., M, in)``, normalised.
         targets: ``(..., M, out)``, normalised.
-        rate: step size.
+        rates: step size, one for all layers or one per layer.
         steps: number of steps on the same window.
 
     Returns:
         The change of the weights as factors of rank ``M * steps``, and the loss before the first step ``(...,)``.
     """
+    of_layer = layer_rates(rates, len(weights))
     change: list[Factors] | None = None
     first_loss: Tensor | None = None
     for _ in range(steps):
         gradients, loss = gradient_factors(weights, inputs, targets, change)
         first_loss = loss if first_loss is None else first_loss
-        step = [Factors(gradient.forward, -rate * gradient.backward) for gradient in gradients]
+        step = [Factors(gradient.forward, -rate * gradient.backward)
+                for rate, gradient in zip(of_layer, gradients, strict=True)]
         change = step if change is None else [
             Factors(torch.cat([old.forward, new.forward], dim=-2), torch.cat([old.backward, new.backward], dim=-2))
             for old, new in zip(change, step, strict=True)]
@@ -132,10 +156,14 @@ def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rate: float |
     return change, first_loss
 
 
-def materialise(weights: Weights, change: Sequence[Factors] | None) -> Weights:
-    """Return plain weights with a change of rank R (no leading shape) added."""
+def materialise(weights: Weights, change: Change | None) -> Weights:
+    """Return plain weights with a change (factors without a leading shape) added."""
     if change is None:
         return list(weights)
-    return [Layer(torch.addmm(layer.weight, factors.backward.mT, factors.forward),
-                  layer.bias + factors.backward.sum(dim=-2))
-            for layer, factors in zip(weights, change, strict=True)]
+    return [_changed(layer, of_layer) for layer, of_layer in zip(weights, change, strict=True)]
+
+
+def _changed(layer: Layer, change: LayerChange) -> Layer:
+    if isinstance(change, Layer):
+        return Layer(layer.weight + change.weight, layer.bias + change.bias)
+    return Layer(torch.addmm(layer.weight, change.backward.mT, change.forward), layer.bias + change.backward.sum(dim=-2))
