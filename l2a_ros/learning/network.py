@@ -128,7 +128,7 @@ def layer_rates(rates: Rates, layers: int) -> list[float | Tensor]:
 
 
 def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rates: Rates,
-                steps: int = 1) -> tuple[list[Factors], Tensor]:
+                steps: int = 1, first_order: bool = False) -> tuple[list[Factors], Tensor]:
     """Take gradient steps on a window (the adaptation of GrBAL, paper section 4).
 
     Args:
@@ -137,6 +137,7 @@ def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rates: Rates,
         targets: ``(..., M, out)``, normalised.
         rates: step size, one for all layers or one per layer.
         steps: number of steps on the same window.
+        first_order: for a later derivative the gradients count as constant; the step sizes do not.
 
     Returns:
         The change of the weights as factors of rank ``M * steps``, and the loss before the first step ``(...,)``.
@@ -147,6 +148,8 @@ def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rates: Rates,
     for _ in range(steps):
         gradients, loss = gradient_factors(weights, inputs, targets, change)
         first_loss = loss if first_loss is None else first_loss
+        if first_order:
+            gradients = [Factors(gradient.forward.detach(), gradient.backward.detach()) for gradient in gradients]
         step = [Factors(gradient.forward, -rate * gradient.backward)
                 for rate, gradient in zip(of_layer, gradients, strict=True)]
         change = step if change is None else [
@@ -166,4 +169,5 @@ def materialise(weights: Weights, change: Change | None) -> Weights:
 def _changed(layer: Layer, change: LayerChange) -> Layer:
     if isinstance(change, Layer):
         return Layer(layer.weight + change.weight, layer.bias + change.bias)
-    return Layer(torch.addmm(layer.weight, change.backward.mT, change.forward), layer.bias + change.backward.sum(dim=-2))
+    return Layer(torch.addmm(layer.weight, change.backward.mT, change.forward),
+                 layer.bias + change.backward.sum(dim=-2))
