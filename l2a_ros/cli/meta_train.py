@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from l2a_ros.cli._training_flags import add_training_flags, training_settings
+
 if TYPE_CHECKING:
     from l2a_ros.training.fit import EpochReport
 
@@ -19,20 +21,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser("meta-train", help="train a dynamics model on recordings")
     parser.add_argument("--bags", type=Path, nargs="+", required=True, help="bags, or folders that hold bags")
-    parser.add_argument("--method", default="grbal", help="grbal or mb (default: grbal)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write (.safetensors)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, split and windows (default: 0)")
     parser.add_argument("--control-period", type=float, default=0.1, help="time between states, s (default: 0.1)")
-    parser.add_argument("--past", type=int, default=16, help="M, transitions adapted on (default: 16)")
-    parser.add_argument("--future", type=int, default=16, help="K, transitions judged on (default: 16)")
-    parser.add_argument("--inner-rate", type=float, default=0.05, help="step size of adaptation (default: 0.05)")
-    parser.add_argument("--inner-steps", type=int, default=1, help="gradient steps per adaptation (default: 1)")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[500, 500, 500], help="units per hidden layer")
-    parser.add_argument("--meta-batch", type=int, default=32, help="windows per outer step (default: 32)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam at the start (default: 0.001)")
-    parser.add_argument("--epochs", type=int, default=50, help="passes over the data at most (default: 50)")
-    parser.add_argument("--patience", type=int, default=10, help="epochs without progress before it stops")
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from instead of from drawn weights")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the processor (default: all)")
+    add_training_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,14 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from l2a_ros.experience.dataset import read_recordings
-    from l2a_ros.learning.checkpoint import save_checkpoint
-    from l2a_ros.learning.methods import find_method
-    from l2a_ros.training.fit import Trainer, TrainingSettings
+    from l2a_ros.learning.checkpoint import load_checkpoint, save_checkpoint
+    from l2a_ros.training.fit import Trainer
 
-    settings = TrainingSettings(
-        method=find_method(args.method).name, hidden_sizes=tuple(args.hidden), past=args.past, future=args.future,
-        inner_rate=args.inner_rate, inner_steps=args.inner_steps, meta_batch=args.meta_batch,
-        learning_rate=args.learning_rate, epochs=args.epochs, patience=args.patience, seed=args.seed)
+    settings = training_settings(args)
     torch.set_num_threads(max(1, args.threads))
     with tqdm(unit="bag", desc="read") as progress:
         def on_recording(done: int, total: int) -> None:
@@ -58,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
         recordings, report = read_recordings(args.bags, args.control_period, on_recording)
     print("\n".join(report.lines()))
     command = "l2a " + shlex.join(sys.argv[1:])
-    trainer = Trainer(recordings, settings, args.control_period, [path.name for path in args.bags], command)
+    start = None if args.start is None else load_checkpoint(args.start, settings.method)
+    trainer = Trainer(recordings, settings, args.control_period, [path.name for path in args.bags], command,
+                      start=start)
     saved = args.out.with_name(args.out.name + ".progress")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if saved.exists():

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from l2a_ros.errors import UserError
-from l2a_ros.learning.network import Factors
+from l2a_ros.learning.network import Factors, Layer, LayerChange
 
 _KEY = "adapted_model"
 
@@ -40,7 +40,8 @@ class AdaptedModel:
         checkpoint_id: the trained weights it belongs to.
         method: name of the method.
         status: whether and why (not) adapted.
-        change: factors per layer, forward ``(R, in)`` and backward ``(R, out)``; empty for no change.
+        change: per layer factors, forward ``(R, in)`` and backward ``(R, out)``, or, where the change has no low rank
+            (``mb_de``), the difference itself; empty for no change.
     """
 
     stamp: int
@@ -48,14 +49,15 @@ class AdaptedModel:
     checkpoint_id: str
     method: str
     status: AdaptationStatus
-    change: Sequence[Factors] = ()
+    change: Sequence[LayerChange] = ()
 
     def to_bytes(self) -> bytes:
         """Return the wire form."""
         tensors: dict[str, Tensor] = {}
-        for i, factors in enumerate(self.change):
-            tensors[f"layer{i}.forward"] = factors.forward.contiguous()
-            tensors[f"layer{i}.backward"] = factors.backward.contiguous()
+        for i, part in enumerate(self.change):
+            named = ({"weight": part.weight, "bias": part.bias} if isinstance(part, Layer)
+                     else {"forward": part.forward, "backward": part.backward})
+            tensors |= {f"layer{i}.{name}": tensor.contiguous() for name, tensor in named.items()}
         card = {"stamp": self.stamp, "version": self.version, "checkpoint_id": self.checkpoint_id,
                 "method": self.method, "status": self.status.value}
         return bytes(save(tensors, metadata={_KEY: json.dumps(card)}))
@@ -70,7 +72,7 @@ class AdaptedModel:
         try:
             header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
             card = json.loads(header["__metadata__"][_KEY])
-            change = _factors(load(data))
+            change = _change(load(data))
             return AdaptedModel(stamp=int(card["stamp"]), version=int(card["version"]),
                                 checkpoint_id=str(card["checkpoint_id"]), method=str(card["method"]),
                                 status=AdaptationStatus(card["status"]), change=change)
@@ -78,15 +80,36 @@ class AdaptedModel:
             raise UserError(f"not an adapted model: {str(error).splitlines()[0] if str(error) else 'empty'}") from None
 
 
-def _factors(tensors: dict[str, Tensor]) -> list[Factors]:
-    """Return the factors held by named tensors; raises KeyError or ValueError if they hold anything else."""
-    layers = (len(tensors) + 1) // 2
-    change = [Factors(tensors[f"layer{i}.forward"], tensors[f"layer{i}.backward"]) for i in range(layers)]
-    for tensor in tensors.values():
-        if tensor.dtype != torch.float32 or tensor.ndim != 2:
-            raise ValueError(f"a factor is {tensor.dtype} of shape {tuple(tensor.shape)}")
-    if any(len(factors.forward) != len(factors.backward) for factors in change):
-        raise ValueError("two factors of one layer have different ranks")
-    if any(one.backward.shape[1] != following.forward.shape[1] for one, following in itertools.pairwise(change)):
-        raise ValueError("the factors of neighbouring layers have different sizes")
+def _change(tensors: dict[str, Tensor]) -> list[LayerChange]:
+    """Return the change held by named tensors; raises KeyError or ValueError if they hold anything else."""
+    change = [_layer_change(tensors, i) for i in range((len(tensors) + 1) // 2)]
+    sizes = [_sizes(part) for part in change]
+    if any(one[1] != following[0] for one, following in itertools.pairwise(sizes)):
+        raise ValueError("the changes of neighbouring layers have different sizes")
     return change
+
+
+def _layer_change(tensors: dict[str, Tensor], layer: int) -> LayerChange:
+    if f"layer{layer}.weight" in tensors:
+        weight, bias = _tensor(tensors, f"layer{layer}.weight", 2), _tensor(tensors, f"layer{layer}.bias", 1)
+        if len(weight) != len(bias):
+            raise ValueError("weight and bias of one layer have different sizes")
+        return Layer(weight, bias)
+    forward, backward = _tensor(tensors, f"layer{layer}.forward", 2), _tensor(tensors, f"layer{layer}.backward", 2)
+    if len(forward) != len(backward):
+        raise ValueError("two factors of one layer have different ranks")
+    return Factors(forward, backward)
+
+
+def _tensor(tensors: dict[str, Tensor], name: str, dimensions: int) -> Tensor:
+    tensor = tensors[name]
+    if tensor.dtype != torch.float32 or tensor.ndim != dimensions:
+        raise ValueError(f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)}")
+    return tensor
+
+
+def _sizes(part: LayerChange) -> tuple[int, int]:
+    """Return how many numbers enter and leave the layer."""
+    if isinstance(part, Layer):
+        return part.weight.shape[1], part.weight.shape[0]
+    return part.forward.shape[1], part.backward.shape[1]

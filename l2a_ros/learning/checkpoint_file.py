@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 
 from l2a_ros.errors import UserError
 from l2a_ros.learning.methods import find_method, method_names
-from l2a_ros.robot.layout import ACTION, INPUT_SIZE, OUTPUT_SIZE, STATE
+from l2a_ros.robot.layout import ACTION, OUTPUT_SIZE, STATE, Frame, input_size
 from l2a_ros.robot.share import share_file
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "l2a_ros"
 
 
@@ -36,9 +36,11 @@ class ModelCard:
         hidden_sizes: units per hidden layer.
         past: M, transitions adapted on.
         future: K, transitions the adapted model was judged on in training.
-        inner_rate: step size on normalised data.
+        inner_rates: step size of each layer on normalised data; for ``mb`` those of its dynamic evaluation.
         inner_steps: gradient steps per adaptation.
         control_period: time between states, s.
+        recurrent_size: units of the recurrent encoder of ``rebal``; 0 for the other methods.
+        frame: where the network sees the state (:class:`~l2a_ros.robot.layout.Frame`).
         sources: what the data came from.
         training: figures of the training run.
         command: the command that made it.
@@ -49,9 +51,11 @@ class ModelCard:
     hidden_sizes: tuple[int, ...]
     past: int
     future: int
-    inner_rate: float
+    inner_rates: tuple[float, ...]
     inner_steps: int
     control_period: float
+    recurrent_size: int = 0
+    frame: str = Frame.HEADING
     sources: tuple[str, ...] = ()
     training: dict[str, float] = field(default_factory=dict)
     command: str = ""
@@ -65,14 +69,26 @@ def metadata_of(card: ModelCard) -> dict[str, str]:
     return {_KEY: json.dumps(asdict(card), sort_keys=True)}
 
 
-def layer_sizes(hidden_sizes: Sequence[int]) -> list[int]:
+def layer_sizes(hidden_sizes: Sequence[int], frame: str = Frame.HEADING) -> list[int]:
     """Return all layer sizes of the robot's dynamics network, input to output."""
-    return [INPUT_SIZE, *hidden_sizes, OUTPUT_SIZE]
+    return [input_size(Frame(frame)), *hidden_sizes, OUTPUT_SIZE]
+
+
+def encoder_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of ``rebal``'s encoder by name: a gated recurrent unit and what it adds to the first layer."""
+    size = card.recurrent_size
+    if not size:
+        return {}
+    read = input_size(Frame(card.frame)) + OUTPUT_SIZE
+    first = layer_sizes(card.hidden_sizes, card.frame)[1]
+    return {"encoder.gru.weight_ih_l0": (3 * size, read), "encoder.gru.weight_hh_l0": (3 * size, size),
+            "encoder.gru.bias_ih_l0": (3 * size,), "encoder.gru.bias_hh_l0": (3 * size,),
+            "encoder.shift.weight": (first, size)}
 
 
 def shipped_checkpoint(method: str) -> Path:
     """Return the path of the checkpoint that comes with the package for a method."""
-    return share_file("checkpoints", f"millirobot_{find_method(method).name}.safetensors")
+    return share_file("checkpoints", f"millirobot_{find_method(method).trained_as}.safetensors")
 
 
 def read_checkpoint_file(path: Path | str, method: str | None = None) -> tuple[ModelCard, dict[str, np.ndarray]]:
@@ -127,7 +143,11 @@ def _check_values(path: Path, card: ModelCard) -> None:
     good = {"method": isinstance(card.method, str) and card.method in method_names(),
             "hidden_sizes": all(_is_count(size) for size in card.hidden_sizes),
             "past": _is_count(card.past), "future": _is_count(card.future), "inner_steps": _is_count(card.inner_steps),
-            "inner_rate": _is_number(card.inner_rate) and card.inner_rate >= 0.0,
+            "inner_rates": (len(card.inner_rates) == len(card.hidden_sizes) + 1
+                            and all(_is_number(rate) and rate >= 0.0 for rate in card.inner_rates)),
+            "recurrent_size": (_is_count(card.recurrent_size) if card.method == "rebal"
+                               else _is_number(card.recurrent_size) and card.recurrent_size == 0),
+            "frame": card.frame in set(Frame),
             "control_period": _is_number(card.control_period) and card.control_period > 0.0,
             "state_names": all(isinstance(name, str) for name in card.state_names),
             "action_names": all(isinstance(name, str) for name in card.action_names)}
@@ -139,14 +159,17 @@ def _check_values(path: Path, card: ModelCard) -> None:
 def _card(path: Path, metadata: dict[str, str] | None) -> ModelCard:
     try:
         data = json.loads((metadata or {})[_KEY])
-        for key in ("hidden_sizes", "sources", "state_names", "action_names"):
+        if "format" in data and data["format"] != FORMAT:
+            raise UserError(f"checkpoint {path} has format {data['format']}, this version reads {FORMAT}; "
+                            "train it again")
+        for key in ("hidden_sizes", "inner_rates", "sources", "state_names", "action_names"):
             data[key] = tuple(data[key])
         card = ModelCard(**data)
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, RecursionError):
         raise UserError(f"{path} is a safetensors file but not a checkpoint of l2a_ros; "
                         "make one with 'l2a meta-train'") from None
-    if card.format != FORMAT:
-        raise UserError(f"checkpoint {path} has format {card.format}, this version reads {FORMAT}; train it again")
     _check_values(path, card)
     STATE.check_names(card.state_names, f"checkpoint {path}")
     ACTION.check_names(card.action_names, f"checkpoint {path}")
@@ -154,11 +177,12 @@ def _card(path: Path, metadata: dict[str, str] | None) -> ModelCard:
 
 
 def _check_shapes(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]]) -> None:
-    sizes = layer_sizes(card.hidden_sizes)
-    expected: dict[str, tuple[int, ...]] = {"input.mean": (INPUT_SIZE,), "input.std": (INPUT_SIZE,),
-                                            "output.mean": (OUTPUT_SIZE,), "output.std": (OUTPUT_SIZE,)}
+    sizes = layer_sizes(card.hidden_sizes, card.frame)
+    expected: dict[str, tuple[int, ...]] = {
+        "input.mean": (sizes[0],), "input.std": (sizes[0],), "output.mean": (sizes[-1],), "output.std": (sizes[-1],)}
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         expected[f"layer{i}.weight"], expected[f"layer{i}.bias"] = (fan_out, fan_in), (fan_out,)
+    expected |= encoder_shapes(card)
     for name in sorted(expected.keys() | shapes.keys()):
         if expected.get(name) != shapes.get(name):
             raise UserError(f"checkpoint {path} does not fit the robot: tensor {name} is {shapes.get(name)}, "
@@ -166,9 +190,10 @@ def _check_shapes(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]
 
 
 def _check_method(path: Path, card: ModelCard, method: str | None) -> None:
-    if method is not None and card.method != find_method(method).name:
-        raise UserError(f"checkpoint {path} was trained for method '{card.method}', not '{method}'; "
-                        f"use --method {card.method} or another checkpoint")
+    if method is not None and card.method != find_method(method).trained_as:
+        wanted = find_method(method).trained_as
+        raise UserError(f"checkpoint {path} was trained for method '{card.method}', not '{wanted}'; use "
+                        f"--method {card.method} or another checkpoint")
 
 
 def _check_numbers(path: Path, tensors: Mapping[str, np.ndarray]) -> None:

@@ -14,24 +14,33 @@ class Method:
 
     Args:
         name: as written in flags, files and messages.
-        adapts: whether it changes its weights while the robot walks.
+        trained_as: the method that its checkpoints are trained by.
+        adapts: whether it changes its model while the robot walks.
         description: one line for people.
     """
 
     name: str
+    trained_as: str
     adapts: bool
     description: str
 
 
 _METHODS = {method.name: method for method in (
-    Method("grbal", True, "gradient steps on the last M transitions, from the meta-trained weights each tick"),
-    Method("mb", False, "one model for everything, trained by plain regression, never adapted"),
+    Method("grbal", "grbal", True, "gradient steps on the last M transitions, from the meta-trained weights each tick"),
+    Method("rebal", "rebal", True, "a recurrent network reads the last M transitions; its state is part of the model"),
+    Method("mb", "mb", False, "one model for everything, trained by plain regression, never adapted"),
+    Method("mb_de", "mb", True, "dynamic evaluation of mb: gradient steps on the last M transitions that carry on"),
 )}
 
 
 def method_names() -> list[str]:
     """Return the names of the known methods."""
     return sorted(_METHODS)
+
+
+def trained_methods() -> list[str]:
+    """Return the names of the methods that checkpoints are trained by."""
+    return sorted({method.trained_as for method in _METHODS.values()})
 
 
 def find_method(name: str) -> Method:

@@ -7,13 +7,15 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Transitions
 from l2a_ros.learning.adapted_model import AdaptationStatus, AdaptedModel
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.learning.methods import find_method
-from l2a_ros.learning.network import Factors, forward, inner_steps
-from l2a_ros.robot.frames import model_input, state_change
+from l2a_ros.learning.network import Change
+from l2a_ros.learning.rules import AdaptationSettings, is_finite, make_rule
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class Adaptation:
 
     Args:
         model: what goes to the planner.
-        loss_before: mean squared error of the trained weights on the window (normalised units), NaN without a window.
+        loss_before: mean squared error on the window before this tick's step (normalised units), NaN without a window.
         loss_after: the same after the step, NaN without a step.
-        step_norm: Euclidean norm of the change of all weights, 0 without a step.
+        step_norm: Euclidean norm of the change of all weights, 0 without a change.
     """
 
     model: AdaptedModel
@@ -33,59 +35,77 @@ class Adaptation:
     step_norm: float
 
 
-def _norm(change: list[Factors]) -> float:
-    # |b^T f|^2 = sum of (b b^T) * (f f^T): no weight-sized matrix is needed.
-    total = 0.0
-    for factors in change:
-        outer = (factors.backward @ factors.backward.mT) * (factors.forward @ factors.forward.mT)
-        total += float(outer.sum()) + float(factors.backward.sum(dim=0).square().sum())
-    return math.sqrt(max(total, 0.0))
-
-
 class OnlineAdapter:
-    """Makes an adapted model for every tick; parameters start from the trained weights each time.
+    """A trained model that adapts: makes the model of every tick, whatever the method.
 
     Args:
-        checkpoint: the trained model; its method decides what happens.
+        checkpoint: the trained model.
+        method: how to adapt; None for the method it was trained by.
+        settings: of the adaptation; None for those it was trained with.
+
+    Raises:
+        UserError: for a method that this checkpoint was not trained for.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, method: str | None = None,
+                 settings: AdaptationSettings | None = None) -> None:
         self.checkpoint = checkpoint
-        self._adapts = find_method(checkpoint.card.method).adapts
+        self.method = find_method(checkpoint.card.method if method is None else method)
+        if self.method.trained_as != checkpoint.card.method:
+            raise UserError(f"a checkpoint of method '{checkpoint.card.method}' cannot adapt as {self.method.name}")
         self._version = 0
+        self.configure(settings or AdaptationSettings.of(checkpoint))
+
+    def configure(self, settings: AdaptationSettings) -> None:
+        """Adapt with other settings from the next tick on; forgets what was carried from tick to tick.
+
+        Raises:
+            UserError: for settings that do not fit the model.
+        """
+        layers = len(self.checkpoint.weights)
+        if settings.past < 1 or settings.steps < 1:
+            raise UserError("past and inner steps must be at least 1")
+        if len(settings.rates) != layers or not all(math.isfinite(rate) and rate >= 0.0 for rate in settings.rates):
+            raise UserError(f"there must be {layers} inner rates, one per layer, each a finite number of at least 0")
+        self.settings = settings
+        self._rule = make_rule(self.method.name, self.checkpoint, settings)
 
     @property
     def window_length(self) -> int:
         """Transitions needed before it adapts (M)."""
-        return self.checkpoint.card.past if self._adapts else 0
+        return self.settings.past if self._rule is not None else 0
+
+    def reset(self) -> None:
+        """Forget everything: a new episode begins."""
+        if self._rule is not None:
+            self._rule.reset()
+
+    def predict(self, states: Tensor, actions: Tensor, change: Change = ()) -> Tensor:
+        """Predict next states ``(..., 24)`` from states ``(..., 24)`` and actions ``(..., 2)`` rad/s."""
+        return self.checkpoint.predict(states, actions, change)
 
     def adapt(self, window: Transitions | None, stamp: int) -> Adaptation:
         """Adapt to a window for the tick with this stamp (ns); falls back to the trained weights with a status."""
         status = AdaptationStatus.NOT_ADAPTIVE
-        change: list[Factors] = []
-        before = after = float("nan")
-        card = self.checkpoint.card
-        if self._adapts:
-            if window is None or len(window) < card.past:
-                status = AdaptationStatus.SHORT_WINDOW
-            else:
-                status, change, before, after = self._step(window)
+        change: Change = ()
+        before = after = math.nan
+        norm = 0.0
+        if self._rule is not None and self.settings.is_enabled:
+            status = AdaptationStatus.SHORT_WINDOW
+            if window is not None and len(window) >= self.settings.past:
+                with torch.no_grad():
+                    step = self._rule(*self.checkpoint.normalise(window.last(self.settings.past)))
+                before, after = step.loss_before, step.loss_after
+                status = AdaptationStatus.ADAPTED
+                if not (math.isfinite(before) and math.isfinite(after) and math.isfinite(step.norm)
+                        and is_finite(step.change)):
+                    status = AdaptationStatus.NOT_FINITE
+                elif after > before:
+                    status = AdaptationStatus.LOSS_INCREASE
+                else:
+                    change, norm = tuple(step.change), step.norm
+        if status is not AdaptationStatus.ADAPTED:
+            self.reset()
         self._version += 1
-        model = AdaptedModel(stamp, self._version, self.checkpoint.id, card.method, status, change)
-        return Adaptation(model, before, after, _norm(change))
-
-    @torch.no_grad()
-    def _step(self, window: Transitions) -> tuple[AdaptationStatus, list[Factors], float, float]:
-        checkpoint, card = self.checkpoint, self.checkpoint.card
-        recent = window.last(card.past)
-        inputs = checkpoint.inputs.normalise(model_input(recent.states, recent.actions))
-        targets = checkpoint.outputs.normalise(state_change(recent.states, recent.next_states))
-        change, loss = inner_steps(checkpoint.weights, inputs, targets, card.inner_rate, card.inner_steps)
-        before = float(loss)
-        after = float((forward(checkpoint.weights, inputs, change) - targets).square().mean())
-        finite = all(bool(torch.isfinite(f.backward).all() and torch.isfinite(f.forward).all()) for f in change)
-        if not finite or not torch.isfinite(torch.tensor([before, after])).all():
-            return AdaptationStatus.NOT_FINITE, [], before, after
-        if after > before:
-            return AdaptationStatus.LOSS_INCREASE, [], before, after
-        return AdaptationStatus.ADAPTED, change, before, after
+        model = AdaptedModel(stamp, self._version, self.checkpoint.id, self.method.name, status, change)
+        return Adaptation(model, before, after, norm)

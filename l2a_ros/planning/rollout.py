@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from l2a_ros.learning.checkpoint import Checkpoint
-from l2a_ros.learning.network import Factors, Layer, Weights, materialise
+from l2a_ros.learning.network import Change, Layer, Weights, materialise
 from l2a_ros.robot.frames import apply_change, model_input
 
 
@@ -24,16 +22,18 @@ class RolloutEngine:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
+        self._frame = checkpoint.frame
         self._folded: Weights = []
         self.set_change(())
 
-    def fits(self, change: Sequence[Factors]) -> bool:
+    def fits(self, change: Change) -> bool:
         """Tell whether a change is one of this network's: as many layers, of the same sizes (empty: none)."""
-        shapes = [(factors.backward.shape[-1], factors.forward.shape[-1]) for factors in change]
+        shapes = [tuple(part.weight.shape) if isinstance(part, Layer)
+                  else (part.backward.shape[-1], part.forward.shape[-1]) for part in change]
         return not shapes or shapes == [tuple(layer.weight.shape) for layer in self.checkpoint.weights]
 
     @torch.no_grad()
-    def set_change(self, change: Sequence[Factors]) -> None:
+    def set_change(self, change: Change) -> None:
         """Use the trained weights with this change (empty: none)."""
         checkpoint = self.checkpoint
         weights = materialise(checkpoint.weights, change or None)
@@ -48,10 +48,11 @@ class RolloutEngine:
 
     def step(self, states: Tensor, actions: Tensor) -> Tensor:
         """Predict next states ``(n, 24)`` from states ``(n, 24)`` and actions ``(n, 2)`` rad/s."""
-        hidden = model_input(states, actions)
+        hidden = model_input(states, actions, self._frame)
         for layer in self._folded[:-1]:
             hidden = torch.nn.functional.linear(hidden, layer.weight, layer.bias).relu_()
-        return apply_change(states, torch.nn.functional.linear(hidden, self._folded[-1].weight, self._folded[-1].bias))
+        last = self._folded[-1]
+        return apply_change(states, torch.nn.functional.linear(hidden, last.weight, last.bias), self._frame)
 
     @torch.inference_mode()
     def rollout(self, state: Tensor, actions: Tensor) -> Tensor:

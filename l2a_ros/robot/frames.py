@@ -3,7 +3,8 @@
 
 Where the robot stands and which way it looks does not change how it moves. A *heading frame* is ``map`` shifted to the
 robot and turned by its yaw; the dynamics model sees the state there, without position and yaw, and predicts the change
-there. All functions work on torch tensors of any leading shape ``(..., n)``.
+there. For comparison with the published robot a model can also see the state in ``map``, without position only
+(:class:`~l2a_ros.robot.layout.Frame`). All functions work on torch tensors of any leading shape ``(..., n)``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2a_ros.robot.layout import INPUT_STATE_NAMES, STATE
+from l2a_ros.robot.layout import INPUT_STATE_NAMES, MAP_INPUT_STATE_NAMES, STATE, Frame
 
 _PLANE_POSITION = STATE.indices(["position_x", "position_y"])
 _PLANE_VELOCITY = STATE.indices(["velocity_x", "velocity_y"])
@@ -27,6 +28,7 @@ _TURNED_FIRST = [pair[0] for pair in _TURNED]
 _TURNED_SECOND = [pair[1] for pair in _TURNED]
 
 _INPUT_STATES = STATE.indices(INPUT_STATE_NAMES)
+_MAP_INPUT_STATES = STATE.indices(MAP_INPUT_STATE_NAMES)
 
 
 def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -46,20 +48,34 @@ def heading_frame(states: Tensor, reference: Tensor) -> Tensor:
     return _turn(shifted, reference[..., _YAW[0]], -reference[..., _YAW[1]])
 
 
-def model_input(states: Tensor, actions: Tensor) -> Tensor:
-    """Return what the network sees: ``(..., 22)`` from states ``(..., 24)`` and actions ``(..., 2)`` in rad/s."""
+def model_input(states: Tensor, actions: Tensor, frame: Frame = Frame.HEADING) -> Tensor:
+    """Return what the network sees.
+
+    Args:
+        states: ``(..., 24)``.
+        actions: ``(..., 2)``, rad/s.
+        frame: where it sees them.
+
+    Returns:
+        ``(..., 21)``, or ``(..., 24)`` in ``map``.
+    """
+    if frame is Frame.MAP:
+        return torch.cat([states[..., _MAP_INPUT_STATES], actions], dim=-1)
     return torch.cat([heading_frame(states, states)[..., _INPUT_STATES], actions], dim=-1)
 
 
-def state_change(states: Tensor, next_states: Tensor) -> Tensor:
-    """Return what the network predicts: the change ``(..., 24)`` in the heading frame of the first state."""
+def state_change(states: Tensor, next_states: Tensor, frame: Frame = Frame.HEADING) -> Tensor:
+    """Return what the network predicts: the change ``(..., 24)``, in the heading frame of the first state or in map."""
+    if frame is Frame.MAP:
+        return next_states - states
     return heading_frame(next_states, states) - heading_frame(states, states)
 
 
-def apply_change(states: Tensor, changes: Tensor) -> Tensor:
+def apply_change(states: Tensor, changes: Tensor, frame: Frame = Frame.HEADING) -> Tensor:
     """Return the next states ``(..., 24)``, inverse of :func:`state_change`; angle pairs are put back on the circle."""
     # The change is a difference of vectors, so turning it back and adding is all there is to do.
-    following = states + _turn(changes, states[..., _YAW[0]], states[..., _YAW[1]])
+    turned = changes if frame is Frame.MAP else _turn(changes, states[..., _YAW[0]], states[..., _YAW[1]])
+    following = states + turned
     cosine, sine = following[..., _COSINES], following[..., _SINES]
     norm = torch.sqrt(cosine * cosine + sine * sine).clamp_min(1e-6)
     following[..., _COSINES] = cosine / norm

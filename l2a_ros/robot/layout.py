@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -124,10 +125,30 @@ LEGS = tuple(f"{place}_{side}" for side in SIDES for place in ("front", "middle"
 MOTOR_TELEMETRY = Layout("motor telemetry", (
     ("left_back_emf", "V"), ("right_back_emf", "V"), ("left_duty", "1"), ("right_duty", "1")))
 
-#: State elements the dynamics network sees: position in the plane and yaw are constant in the heading frame.
-INPUT_STATE_NAMES = tuple(name for name in STATE.names if name not in (
-    "position_x", "position_y", "yaw_cos", "yaw_sin"))
+#: State elements that say where the robot is and which way it looks, which does not change how it moves. Height is one
+#: of them: motion capture gives it above the room's floor, not above the ground under the feet, and a model that has
+#: seen one floor height predicts nonsense on a slope (docs/results.md).
+_PLACE = ("position_x", "position_y", "position_z")
+_LOOK = ("yaw_cos", "yaw_sin")
 
-#: What goes into the dynamics network and what comes out, elements.
+#: State elements the dynamics network sees in the heading frame: there position and yaw are constant.
+INPUT_STATE_NAMES = tuple(name for name in STATE.names if name not in (*_PLACE, *_LOOK))
+
+#: The same in ``map``, as published: only the position in the plane is left out.
+MAP_INPUT_STATE_NAMES = tuple(name for name in STATE.names if name not in _PLACE[:2])
+
+#: What goes into the dynamics network (heading frame) and what comes out, elements.
 INPUT_SIZE = len(INPUT_STATE_NAMES) + ACTION.size
 OUTPUT_SIZE = STATE.size
+
+
+class Frame(StrEnum):
+    """Where a dynamics model sees the state: turned with the robot, or in ``map`` as published."""
+
+    HEADING = "heading"
+    MAP = "map"
+
+
+def input_size(frame: Frame) -> int:
+    """Return how many numbers a model that sees the state in this frame takes."""
+    return INPUT_SIZE if frame is Frame.HEADING else len(MAP_INPUT_STATE_NAMES) + ACTION.size

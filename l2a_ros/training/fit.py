@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the dynamics model: the meta-objective of GrBAL, and plain regression for MB.
+"""Training of the dynamics model: the meta-objectives of GrBAL and ReBAL, and plain regression for MB.
 
 GrBAL (paper section 4, algorithm 1): contiguous windows of M past and K future transitions of one episode; adapt on the
 past, judge on the future, and differentiate through the adaptation (second order). Adam outside.
@@ -7,7 +7,6 @@ past, judge on the future, and differentiate through the adaptation (second orde
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -22,43 +21,15 @@ from torch import Tensor
 from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Transitions
 from l2a_ros.learning.checkpoint import Checkpoint, make_checkpoint
-from l2a_ros.learning.checkpoint_file import ModelCard, layer_sizes
-from l2a_ros.learning.network import Layer, Weights, forward, initial_weights, inner_steps
-from l2a_ros.learning.normalization import Normalization
-from l2a_ros.robot.frames import model_input, state_change
+from l2a_ros.learning.checkpoint_file import ModelCard
+from l2a_ros.learning.network import Layer, Weights
+from l2a_ros.robot.layout import Frame
+from l2a_ros.training.objective import Objective
+from l2a_ros.training.settings import TrainingSettings
+from l2a_ros.training.windows import Windows, make_data, split_batches
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train.
-
-    Args:
-        method: ``grbal`` or ``mb``.
-        hidden_sizes: units per hidden layer (the robot of the paper: three of 500).
-        past: M, transitions adapted on.
-        future: K, transitions judged on.
-        inner_rate: step size on normalised data.
-        inner_steps: gradient steps per adaptation.
-        meta_batch: windows per outer step of ``grbal``; ``mb`` takes as many transitions as they hold.
-        learning_rate: of Adam at the start; it falls to a tenth along a cosine.
-        epochs: passes over the data.
-        held_out: share of the recordings kept for validation.
-        patience: epochs without a better validation loss before training stops.
-        seed: of weights, split and windows.
-    """
-
-    method: str = "grbal"
-    hidden_sizes: tuple[int, ...] = (500, 500, 500)
-    past: int = 16
-    future: int = 16
-    inner_rate: float = 0.5
-    inner_steps: int = 1
-    meta_batch: int = 32
-    learning_rate: float = 1e-3
-    epochs: int = 50
-    held_out: float = 0.1
-    patience: int = 10
-    seed: int = 0
+#: What is left of the learning rates at the end.
+LEAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -78,74 +49,6 @@ class EpochReport:
     after: float
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """All transitions of one side of the split, flat, and where windows may start."""
-
-    inputs: Tensor
-    targets: Tensor
-    starts: Tensor
-
-    def gather(self, chosen: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        rows = self.starts[chosen].unsqueeze(1) + torch.arange(length)
-        return self.inputs[rows], self.targets[rows]
-
-
-def _fingerprint(sides: Sequence[_Windows]) -> str:
-    digest = hashlib.sha256()
-    for tensor in (tensor for side in sides for tensor in (side.inputs, side.targets, side.starts)):
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _flatten(segments: Sequence[Transitions], length: int) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = torch.cat([model_input(s.states, s.actions) for s in segments])
-    targets = torch.cat([state_change(s.states, s.next_states) for s in segments])
-    starts, offset = [], 0
-    for segment in segments:
-        starts.append(torch.arange(offset, offset + max(len(segment) - length + 1, 0)))
-        offset += len(segment)
-    return inputs, targets, torch.cat(starts)
-
-
-def split_recordings(recordings: Sequence[Sequence[Transitions]], held_out: float, seed: int,
-                     shortest: int) -> tuple[list[Transitions], list[Transitions]]:
-    """Split by recording, never by row; of a single recording the end is held out.
-
-    Args:
-        recordings: per recording its segments.
-        held_out: share for validation.
-        seed: of the choice of recordings.
-        shortest: transitions in a row that each side needs (M + K).
-
-    Returns:
-        The segments for training and for validation.
-
-    Raises:
-        UserError: if there is nothing, or a single recording is too short for both sides.
-    """
-    if not recordings:
-        raise UserError("there are no recordings to train on; name bags with robot_state and motor_commands")
-    if len(recordings) == 1:
-        return _split_tail(recordings[0], held_out, shortest)
-    order = torch.randperm(len(recordings), generator=torch.Generator().manual_seed(seed)).tolist()
-    count = min(max(1, round(held_out * len(recordings))), len(recordings) - 1)
-    validation = [segment for i in order[:count] for segment in recordings[i]]
-    return [segment for i in order[count:] for segment in recordings[i]], validation
-
-
-def _split_tail(segments: Sequence[Transitions], held_out: float,
-                shortest: int) -> tuple[list[Transitions], list[Transitions]]:
-    """Hold out the end of the longest segment; no window can reach across the split."""
-    longest = max(range(len(segments)), key=lambda i: len(segments[i]))
-    segment = segments[longest]
-    if len(segment) < 2 * shortest:
-        raise UserError(f"a single recording must hold {2 * shortest} transitions in a row to train on one part and "
-                        f"judge on the rest, this one has {len(segment)}; name more bags or drive for longer")
-    tail = min(max(shortest, round(held_out * sum(map(len, segments)))), len(segment) - shortest)
-    kept = Transitions(segment.states[:-tail], segment.actions[:-tail], segment.next_states[:-tail])
-    return [*segments[:longest], kept, *segments[longest + 1:]], [segment.last(tail)]
-
 
 class Trainer:
     """Trains one model; every epoch can be saved and taken up again with the same result.
@@ -156,32 +59,30 @@ class Trainer:
         control_period: time between states of the recordings, s.
         sources: what the data came from, for the card.
         command: the command line, for the card.
+        later: batches of recordings that were added (on-policy aggregation); nothing is ever discarded.
+        start: go on from this model instead of from drawn weights.
+
+    Raises:
+        UserError: if there is too little data, or the model to start from does not fit.
     """
 
     def __init__(self, recordings: Sequence[Sequence[Transitions]], settings: TrainingSettings, control_period: float,
-                 sources: Sequence[str] = (), command: str = "") -> None:
+                 sources: Sequence[str] = (), command: str = "",
+                 later: Sequence[Sequence[Sequence[Transitions]]] = (), start: Checkpoint | None = None) -> None:
         self.settings = settings
         self._control_period, self._sources, self._command = control_period, tuple(sources), command
-        self._length = settings.past + settings.future
-        training, validation = split_recordings(recordings, settings.held_out, settings.seed, self._length)
-        data = {"training": _flatten(training, self._length), "validation": _flatten(validation, self._length)}
-        for name, (_, _, starts) in data.items():
-            if len(starts) == 0:
-                raise UserError(f"the {name} recordings hold no {self._length} transitions in a row (M + K); "
-                                "record longer runs or lower --past and --future")
-        self.inputs = Normalization.fit(data["training"][0])
-        self.outputs = Normalization.fit(data["training"][1])
-        self._training, self._validation = (
-            _Windows(self.inputs.normalise(data[name][0]), self.outputs.normalise(data[name][1]), data[name][2])
-            for name in ("training", "validation"))
-        self._data = _fingerprint((self._training, self._validation))
-        generator = torch.Generator().manual_seed(settings.seed)
-        self.weights: Weights = [
-            Layer(layer.weight.requires_grad_(), layer.bias.requires_grad_())
-            for layer in initial_weights(layer_sizes(settings.hidden_sizes), generator)]
-        self._parameters = [tensor for layer in self.weights for tensor in (layer.weight, layer.bias)]
-        self._optimizer = torch.optim.Adam(self._parameters, lr=settings.learning_rate)
-        self.steps_per_epoch = max(1, math.ceil(len(self._training.inputs) / (settings.meta_batch * settings.future)))
+        split = split_batches([recordings, *later], settings.held_out, settings.seed, settings.window)
+        self._data = make_data(*split, settings.window, Frame(settings.frame))
+        self.inputs, self.outputs = self._data.inputs, self._data.outputs
+        self.objective = Objective(settings)
+        if start is not None:
+            self.objective.start_from(start, self.inputs, self.outputs)
+        self._origin = self._data.fingerprint + (f"+{start.id}" if start is not None else "")
+        self._parameters = list(self.objective.parameters())
+        # One fused update instead of a dozen small ones per tensor.
+        self._optimizer = torch.optim.AdamW(self.objective.parameter_groups(), fused=True)
+        self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self.steps_per_epoch = max(1, math.ceil(self.transitions / (settings.meta_batch * settings.future)))
         self.history: list[EpochReport] = []
         self._best = math.inf
         self._best_weights: list[Tensor] = [tensor.detach().clone() for tensor in self._parameters]
@@ -189,47 +90,36 @@ class Trainer:
     @property
     def transitions(self) -> int:
         """Number of transitions trained on."""
-        return len(self._training.inputs)
+        return len(self._data.training.inputs)
 
-    def _loss(self, windows: _Windows, chosen: Tensor) -> Tensor:
-        settings = self.settings
-        inputs, targets = windows.gather(chosen, self._length)
-        if settings.method == "mb":
-            return (forward(self.weights, inputs) - targets).square().mean()
-        past, future = slice(0, settings.past), slice(settings.past, None)
-        change, _ = inner_steps(self.weights, inputs[:, past], targets[:, past], settings.inner_rate,
-                                settings.inner_steps)
-        return (forward(self.weights, inputs[:, future], change) - targets[:, future]).square().mean()
+    @property
+    def weights(self) -> Weights:
+        """The network as it is now."""
+        return self.objective.weights
 
-    @torch.no_grad()
+    def _batch(self, windows: Windows, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        return windows.gather(chosen, self.settings.window)
+
     def validate(self) -> tuple[float, float]:
         """Return the held-out loss on K future transitions before and after adaptation."""
-        settings, before, after, count = self.settings, 0.0, 0.0, 0
-        for chosen in torch.arange(len(self._validation.starts)).split(256):
-            inputs, targets = self._validation.gather(chosen, self._length)
-            future = slice(settings.past, None)
-            plain = forward(self.weights, inputs[:, future])
-            adapted = plain
-            if settings.method != "mb":
-                change, _ = inner_steps(self.weights, inputs[:, :settings.past], targets[:, :settings.past],
-                                        settings.inner_rate, settings.inner_steps)
-                adapted = forward(self.weights, inputs[:, future], change)
-            before += float((plain - targets[:, future]).square().mean()) * len(chosen)
-            after += float((adapted - targets[:, future]).square().mean()) * len(chosen)
-            count += len(chosen)
-        return before / count, after / count
+        windows = self._data.validation
+        judged = [self.objective.judge(*self._batch(windows, chosen))
+                  for chosen in torch.arange(len(windows.starts)).split(256)]
+        before, after = (torch.cat(side).double().mean() for side in zip(*judged, strict=True))
+        return float(before), float(after)
 
     def train_epoch(self, on_step: Callable[[], None] = lambda: None) -> EpochReport:
         """Train one epoch; its windows depend on the seed and the epoch only."""
         settings, epoch = self.settings, len(self.history) + 1
         generator = torch.Generator().manual_seed(settings.seed * 100003 + epoch)
-        total = 0.0
+        total, windows = 0.0, self._data.training
         for step in range(self.steps_per_epoch):
-            done = (epoch - 1 + step / self.steps_per_epoch) / settings.epochs
-            for group in self._optimizer.param_groups:
-                group["lr"] = settings.learning_rate * (0.1 + 0.9 * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0))))
-            chosen = torch.randint(len(self._training.starts), (settings.meta_batch,), generator=generator)
-            loss = self._loss(self._training, chosen)
+            done = min((epoch - 1 + step / self.steps_per_epoch) / settings.epochs, 1.0)
+            fall = LEAST + (1.0 - LEAST) * 0.5 * (1.0 + math.cos(math.pi * done))
+            for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * fall
+            chosen = torch.randint(len(windows.starts), (settings.meta_batch,), generator=generator)
+            loss = self.objective(*self._batch(windows, chosen))
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._optimizer.step()
@@ -255,16 +145,25 @@ class Trainer:
         """Return the model of the best epoch."""
         settings = self.settings
         best = min(self.history, key=lambda report: report.after)
+        objective = self._best_objective()
         card = ModelCard(
             method=settings.method, hidden_sizes=settings.hidden_sizes, past=settings.past, future=settings.future,
-            inner_rate=settings.inner_rate, inner_steps=settings.inner_steps, control_period=self._control_period,
+            inner_rates=objective.rate_values(), inner_steps=settings.inner_steps,
+            control_period=self._control_period, frame=settings.frame,
+            recurrent_size=settings.recurrent_size if settings.method == "rebal" else 0,
             sources=self._sources, command=self._command,
             training={"epoch": best.epoch, "epochs_run": len(self.history), "transitions": self.transitions,
                       "held_out_loss_before": best.before, "held_out_loss_after": best.after,
                       "seed": settings.seed})
-        tensors = iter(self._best_weights)
-        weights = [Layer(next(tensors), next(tensors)) for _ in self.weights]
-        return make_checkpoint(card, weights, self.inputs, self.outputs)
+        weights = [Layer(layer.weight.detach(), layer.bias.detach()) for layer in objective.weights]
+        return make_checkpoint(card, weights, self.inputs, self.outputs, objective.encoder)
+
+    def _best_objective(self) -> Objective:
+        objective = Objective(self.settings)
+        with torch.no_grad():
+            for parameter, tensor in zip(objective.parameters(), self._best_weights, strict=True):
+                parameter.copy_(tensor)
+        return objective
 
     def save_progress(self, path: Path) -> None:
         """Write everything needed to go on from here; the file appears whole or not at all."""
@@ -274,7 +173,7 @@ class Trainer:
             tensors[f"{i}.value"], tensors[f"{i}.best"] = parameter.detach(), self._best_weights[i]
             for key in ("exp_avg", "exp_avg_sq", "step"):
                 tensors[f"{i}.{key}"] = state[key]
-        metadata = {"settings": json.dumps(asdict(self.settings)), "data": self._data,
+        metadata = {"settings": json.dumps(asdict(self.settings)), "data": self._origin,
                     "history": json.dumps([asdict(report) for report in self.history])}
         unfinished = path.with_name(f".{path.name}.unfinished")
         unfinished.write_bytes(save(tensors, metadata=metadata))
@@ -296,7 +195,7 @@ class Trainer:
             history = [EpochReport(**report) for report in json.loads(metadata["history"])]
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             raise damaged from None
-        if settings != json.loads(json.dumps(asdict(self.settings))) or data != self._data:
+        if settings != json.loads(json.dumps(asdict(self.settings))) or data != self._origin:
             raise UserError(f"the saved progress {path} belongs to other settings or data; {advice}")
         kinds = ("value", "best", "exp_avg", "exp_avg_sq", "step")
         try:

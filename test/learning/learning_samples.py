@@ -28,7 +28,9 @@ def make_small_checkpoint(method: str = "grbal", seed: int = 0, hidden: tuple[in
                           **card: Any) -> Checkpoint:
     """Make a checkpoint of the robot's sizes with a small random network."""
     data = random_window(200, seed + 1000)
-    values: dict[str, Any] = {"past": 6, "future": 4, "inner_rate": 0.02, "inner_steps": 1, "control_period": 0.1}
+    values: dict[str, Any] = {"past": 6, "future": 4, "inner_steps": 1, "control_period": 0.1,
+                              "inner_rates": (card.pop("inner_rate", 0.02),) * (len(hidden) + 1),
+                              "recurrent_size": 5 if method == "rebal" else 0}
     return make_checkpoint(
         ModelCard(method=method, hidden_sizes=hidden, sources=("random",), command="l2a meta-train",
                   training={"epoch": 3}, **(values | card)),

@@ -21,9 +21,11 @@ from l2a_ros.learning.checkpoint import load_checkpoint, save_checkpoint
 from l2a_ros.learning.network import forward, inner_steps
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.robot.frames import model_input, state_change
-from l2a_ros.training.fit import Trainer, TrainingSettings, split_recordings
+from l2a_ros.training.fit import Trainer
+from l2a_ros.training.settings import TrainingSettings
+from l2a_ros.training.windows import split_recordings
 
-TINY = TrainingSettings(method="grbal", hidden_sizes=(24,), past=8, future=4, inner_rate=0.1, meta_batch=16,
+TINY = TrainingSettings(method="grbal", hidden_sizes=(24,), past=8, future=4, inner_rate=0.1, learn_rates=False, meta_batch=16,
                         learning_rate=5e-3, epochs=6, held_out=0.25, patience=50, seed=1)
 DATA = recordings(8)
 
@@ -148,7 +150,7 @@ def test_windows_never_cross_segments() -> None:
              Transitions(run.states[12:], run.actions[12:], run.next_states[12:])]
     short = Transitions(run.states[:11], run.actions[:11], run.next_states[:11])
     training = trainer([parts + [short], [parts[0]]], held_out=0.5, seed=0)
-    counts = {len(windows.starts) for windows in (training._training, training._validation)}
+    counts = {len(windows.starts) for windows in (training._data.training, training._data.validation)}
     assert counts == {1, 2}
 
 
@@ -315,7 +317,7 @@ def test_checkpoint_is_of_the_best_epoch_and_says_how_it_was_made(tmp_path: Path
     flat = [tensor for layer in checkpoint.weights for tensor in (layer.weight, layer.bias)]
     assert all(torch.equal(a, b) for a, b in zip(flat, states[best.epoch], strict=True))
     card = checkpoint.card
-    assert (card.method, card.past, card.future, card.inner_rate, card.inner_steps) == ("grbal", 8, 4, 0.1, 1)
+    assert (card.method, card.past, card.future, card.inner_rates, card.inner_steps) == ("grbal", 8, 4, (0.1, 0.1), 1)
     assert (card.control_period, card.sources, card.command) == (0.1, ("bags",), "l2a meta-train --out x")
     assert card.training["epoch"] == best.epoch
     assert card.training["held_out_loss_after"] == best.after

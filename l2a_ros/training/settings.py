@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a dynamics model is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from l2a_ros.errors import UserError
+from l2a_ros.learning.methods import trained_methods
+from l2a_ros.robot.layout import Frame
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of one training run.
+
+    Args:
+        method: ``grbal``, ``rebal`` or ``mb``.
+        hidden_sizes: units per hidden layer (the robot of the paper: three of 500).
+        past: M, transitions adapted on.
+        future: K, transitions judged on.
+        inner_rate: step size on normalised data, where it starts if it is learned; of ``mb``: for dynamic evaluation.
+        learn_rates: learn one step size per layer (the paper's update of psi) instead of keeping ``inner_rate``.
+        rate_learning_rate: of the logarithm of the step sizes.
+        inner_steps: gradient steps per adaptation.
+        first_order: leave out the second derivative of the inner steps.
+        recurrent_size: units of the memory of ``rebal``.
+        frame: where the network sees the state.
+        meta_batch: windows per outer step of ``grbal`` and ``rebal``; ``mb`` takes as many transitions as they hold.
+        learning_rate: of Adam at the start; it falls to a twentieth along a cosine.
+        weight_decay: decoupled, per unit of learning rate.
+        epochs: passes over the data.
+        held_out: share of the recordings kept for validation.
+        patience: epochs without a better validation loss before training stops.
+        precision: of the large matrix products, ``float32`` or ``bfloat16``.
+        seed: of weights, split and windows.
+    """
+
+    method: str = "grbal"
+    hidden_sizes: tuple[int, ...] = (500, 500, 500)
+    past: int = 16
+    future: int = 16
+    inner_rate: float = 0.05
+    learn_rates: bool = True
+    rate_learning_rate: float = 0.02
+    inner_steps: int = 1
+    first_order: bool = False
+    recurrent_size: int = 64
+    frame: str = Frame.HEADING
+    meta_batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    epochs: int = 50
+    held_out: float = 0.1
+    patience: int = 10
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with."""
+        if self.method not in trained_methods():
+            raise UserError(f"method must be one of {', '.join(trained_methods())}, not '{self.method}'; "
+                            "mb_de adapts a model that is trained as mb")
+        for name in ("past", "future", "inner_steps", "recurrent_size", "meta_batch", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
+        if not all(size >= 1 for size in self.hidden_sizes):
+            raise UserError(f"hidden layers must have at least one unit each, not {self.hidden_sizes}")
+        for name in ("inner_rate", "learning_rate", "rate_learning_rate", "weight_decay", "held_out"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise UserError(f"{name.replace('_', '-')} must be a finite number of at least 0, not {value}")
+        if self.learns_rates and self.inner_rate == 0.0:
+            raise UserError("an inner-rate that is learned must start above 0; or keep it fixed")
+        if self.precision not in ("float32", "bfloat16"):
+            raise UserError(f"precision must be float32 or bfloat16, not '{self.precision}'")
+        if self.frame not in set(Frame):
+            raise UserError(f"frame must be one of {', '.join(Frame)}, not '{self.frame}'")
+
+    @property
+    def learns_rates(self) -> bool:
+        """Whether there are step sizes to learn."""
+        return self.learn_rates and self.method == "grbal"
+
+    @property
+    def window(self) -> int:
+        """Transitions in a row that training needs: M + K."""
+        return self.past + self.future
