@@ -3,32 +3,28 @@
 
 from __future__ import annotations
 
-import sqlite3
-import struct
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-import apsw
-from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import ReaderError
-from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from l2a_ros.errors import UserError
+from l2a_ros.experience.bag_recovery import DAMAGE, is_storage, one_line, plain_message, scan, storage_files
 from l2a_ros.experience.bag_writer import typestore
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 METADATA = "metadata.yaml"
-STORAGE = (".mcap", ".db3")
 SECOND = 1_000_000_000
-#: What the libraries raise for damaged bytes: they check little and let the errors of the layers below through.
-DAMAGE = (AnyReaderError, ReaderError, SerdeError, TypesysError, sqlite3.Error, apsw.Error, struct.error,
-          OSError, EOFError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
-          ValueError)
+
+
+class DamagedRecordingError(UserError):
+    """Nothing of a recording can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,81 +52,112 @@ class BagReader:
     """Iterates over the messages of recordings, one recording after the other, each in the order of its log times.
 
     What cannot be read (the tail of a recording that was cut off, a message that does not decode) is left out and noted
-    in :attr:`warnings`; messages recovered from a cut-off file come in the order they were written.
+    in :attr:`warnings`; messages recovered from a damaged file come in the order they were written.
 
     Args:
         bags: the recordings' folders or files, as :func:`find_bags` returns them.
-        topics: read only these; empty means all.
+        topics: read only these; empty means all. A name without a leading slash stands for the topics of that name in
+            all namespaces.
     """
 
     def __init__(self, bags: Sequence[Path], topics: Collection[str] = ()) -> None:
         self.bags = list(bags)
         self.topics = frozenset(topics)
         self.warnings: list[str] = []
+        self._undecoded: Counter[str] = Counter()
+        self._why_undecoded: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[BagMessage]:
         for bag in self.bags:
             yield from self._read(bag)
+            for topic, count in self._undecoded.items():
+                self.warnings.append(f"{bag}: {count} messages on {topic} do not decode: {self._why_undecoded[topic]}")
+            self._undecoded.clear()
+
+    def _is_wanted(self, topic: str) -> bool:
+        return not self.topics or topic in self.topics or topic.rsplit("/", 1)[-1] in self.topics
 
     def _read(self, bag: Path) -> Iterator[BagMessage]:
         if bag.is_dir() and not (bag / METADATA).is_file():
             # The recorder was killed before it could write the metadata.
             self.warnings.append(f"{bag}: no {METADATA}, reading the files themselves")
-            for file in _storage_files(bag):
-                yield from self._read_whole(file, bag)
+            lost: DamagedRecordingError | None = None
+            found = False
+            for file in storage_files(bag):
+                try:
+                    for message in self._read_whole(file, bag):
+                        found = True
+                        yield message
+                except DamagedRecordingError as error:
+                    lost = error
+                    self.warnings.append(str(error))
+            if lost is not None and not found:
+                raise lost
         else:
             yield from self._read_whole(bag, bag)
 
     def _read_whole(self, source: Path, bag: Path) -> Iterator[BagMessage]:
-        count = 0
+        seen: set[int] = set()
         try:
             with AnyReader([source], default_typestore=typestore()) as reader:
-                wanted = [each for each in reader.connections if not self.topics or each.topic in self.topics]
-                for connection, log_time, data in reader.messages(wanted) if wanted else ():
-                    count += 1
-                    message = self._decode(reader.typestore, connection.topic, connection.msgtype, data, bag)
+                wanted = [each for each in reader.connections if self._is_wanted(each.topic)]
+                missing = sum(each.msgcount for each in wanted)
+                for connection, log_time, raw in reader.messages(wanted) if wanted else ():
+                    # Without its metadata the library does not know that a bag is compressed message by message.
+                    data = plain_message(raw)
+                    seen.add(_fingerprint(connection.topic, log_time, data))
+                    missing -= 1
+                    message = self._decode(reader.typestore, connection.topic, connection.msgtype, data)
                     if message is not None:
                         yield BagMessage(connection.topic, connection.msgtype, log_time, header_stamp(message), message,
                                          bag)
+                if missing > 0:
+                    # A damaged index leads past messages without an error.
+                    raise ReaderError(f"{missing} messages fewer than its summary says")
         except PermissionError as error:
             raise UserError(f"the recording {source} cannot be read: {error.strerror}") from None
         except DAMAGE as error:
-            cause = _one_line(error)
-            if count:
-                self.warnings.append(f"{bag}: damaged after {count} messages: {cause}")
-            else:
-                yield from self._recover(source, bag, cause)
+            yield from self._recover(source, bag, one_line(error), seen)
 
-    def _recover(self, source: Path, bag: Path, cause: str) -> Iterator[BagMessage]:
-        """Read what is there, without index and metadata."""
+    def _recover(self, source: Path, bag: Path, cause: str, seen: set[int]) -> Iterator[BagMessage]:
+        """Read what is there and was not read yet, without index and metadata."""
         found = 0
-        for file in _storage_files(source) if source.is_dir() else [source]:
-            scan = _scan_mcap(file, self) if file.suffix == ".mcap" else _scan_sqlite(file, self)
-            for topic, type_name, log_time, data, types in scan:
-                found += 1
-                if self.topics and topic not in self.topics:
+        for file in storage_files(source) if source.is_dir() else [source]:
+            for topic, type_name, log_time, data, types in scan(file, self._is_wanted, self.warnings.append):
+                fingerprint = _fingerprint(topic, log_time, data)
+                if fingerprint in seen:
                     continue
-                message = self._decode(types, topic, type_name, data, bag)
+                seen.add(fingerprint)
+                found += 1
+                message = self._decode(types, topic, type_name, data)
                 if message is not None:
                     yield BagMessage(topic, type_name, log_time, header_stamp(message), message, bag)
-        if not found:
-            raise UserError(f"{bag} is not a readable recording: {cause}")
-        self.warnings.append(f"{bag}: damaged, {found} messages recovered: {cause}")
+        if not seen:
+            raise DamagedRecordingError(f"{bag} is not a readable recording: {cause}")
+        self.warnings.append(f"{bag}: damaged, {found} of {len(seen)} messages recovered without its index: {cause}")
 
-    def _decode(self, types: Typestore, topic: str, type_name: str, data: bytes, bag: Path) -> Any:
+    def _decode(self, types: Typestore, topic: str, type_name: str, data: bytes) -> Any:
         try:
             return types.deserialize_cdr(data, type_name)
         except DAMAGE as error:
-            self.warnings.append(f"{bag}: a message on {topic} does not decode: {error}")
+            self._undecoded[topic] += 1
+            self._why_undecoded[topic] = one_line(error)
             return None
+
+
+def _fingerprint(topic: str, log_time: int, data: bytes) -> int:
+    # Only compared within one reading, so a seeded hash will do; the bytes themselves would fill the memory.
+    return hash((topic, log_time, data))
 
 
 def read_bag(paths: Path | str | Sequence[Path | str], topics: Collection[str] = ()) -> BagReader:
     """Return an iterable over all messages of recordings.
 
     Args:
-        paths: bags, storage files (``.mcap``, ``.db3``), or folders that hold bags at any depth.
-        topics: read only these; empty means all.
+        paths: bags, storage files (``.mcap``, ``.db3``, also compressed by rosbag2), or folders that hold bags at any
+            depth.
+        topics: read only these; empty means all. A name without a leading slash stands for the topics of that name in
+            all namespaces.
 
     Raises:
         UserError: at once for a path that does not exist or holds no recording; while iterating for a recording of
@@ -153,10 +180,10 @@ def find_bags(paths: Path | str | Sequence[Path | str]) -> list[Path]:
         if not each.exists():
             raise UserError(f"the recording {each} does not exist")
         if each.is_file():
-            bags = [each] if each.suffix in STORAGE else []
+            bags = [each] if is_storage(each) else []
         else:
             bags = sorted(folder for folder in (each, *(p for p in each.rglob("*") if p.is_dir()))
-                          if (folder / METADATA).is_file() or _storage_files(folder))
+                          if (folder / METADATA).is_file() or storage_files(folder))
         if not bags:
             raise UserError(f"{each} holds no recording (a folder with {METADATA}, or a .mcap or .db3 file)")
         for bag in bags:
@@ -169,62 +196,3 @@ def header_stamp(message: Any) -> int | None:
     header = getattr(message, "header", None)
     stamp = getattr(header, "stamp", None)
     return None if stamp is None else int(stamp.sec) * SECOND + int(stamp.nanosec)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _storage_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix in STORAGE and file.is_file())
-
-
-def _scan_mcap(file: Path, reader: BagReader) -> Iterator[tuple[str, str, int, bytes, Typestore]]:
-    # Only a damaged recording needs this library.
-    try:
-        from mcap.exceptions import McapError
-        from mcap.records import Channel, Message, Schema
-        from mcap.stream_reader import StreamReader
-    except ImportError:
-        reader.warnings.append(f"{file}: cut off or damaged; the package mcap (pip install mcap) could recover a part")
-        return
-    types = get_typestore(Stores.ROS2_KILTED)
-    schemas: dict[int, str] = {}
-    channels: dict[int, Channel] = {}
-    stream: IO[bytes]
-    with file.open("rb") as stream:
-        try:
-            for record in StreamReader(stream, record_size_limit=2**30).records:
-                if isinstance(record, Schema):
-                    schemas[record.id] = record.name
-                    if record.encoding == "ros2msg" and record.name not in types.fielddefs:
-                        types.register(get_types_from_msg(record.data.decode(), record.name))
-                elif isinstance(record, Channel):
-                    channels[record.id] = record
-                elif isinstance(record, Message) and record.channel_id in channels:
-                    channel = channels[record.channel_id]
-                    yield (channel.topic, schemas.get(channel.schema_id, ""), record.log_time, bytes(record.data),
-                           types)
-        except (*DAMAGE, McapError) as error:
-            reader.warnings.append(f"{file}: cut off or damaged: {_one_line(error)}")
-
-
-def _scan_sqlite(file: Path, reader: BagReader) -> Iterator[tuple[str, str, int, bytes, Typestore]]:
-    types = typestore()
-    try:
-        database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    except sqlite3.Error as error:
-        reader.warnings.append(f"{file}: {error}")
-        return
-    try:
-        # Without this SQLite refuses any file that is shorter than its header says.
-        database.execute("PRAGMA writable_schema=ON")
-        topics = {row[0]: (row[1], row[2]) for row in database.execute("SELECT id, name, type FROM topics")}
-        for topic_id, log_time, data in database.execute(
-                "SELECT topic_id, timestamp, data FROM messages NOT INDEXED ORDER BY id"):
-            if topic_id in topics:
-                yield (*topics[topic_id], log_time, data, types)
-    except sqlite3.Error as error:
-        reader.warnings.append(f"{file}: cut off or damaged: {error}")
-    finally:
-        database.close()

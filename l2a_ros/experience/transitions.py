@@ -20,6 +20,8 @@ from l2a_ros.robot.continuity import has_begun_again, is_state_jump
 from l2a_ros.robot.layout import ACTION, STATE
 
 _SECOND = 1_000_000_000
+#: What becomes infinite in a data set is as good as infinite.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Cut(StrEnum):
     RESET = "reset"
 
 
+def is_finite(values: np.ndarray) -> bool:
+    """Tell whether all numbers are finite, also in single precision."""
+    return bool(np.all(np.abs(values) <= _LARGEST))
+
+
 @dataclass(frozen=True)
 class _Tick:
     stamp: int
@@ -82,6 +89,13 @@ class Episode:
         capacity: how many transitions are kept; None for all.
         tolerance: how far two states may be from one period apart, as a fraction of it.
         finished: where the transitions up to each cut are put instead of being dropped, for offline use.
+
+    Attributes:
+        cuts: how often something kept was dropped, by reason.
+        stretches: how often transitions were lost without a break, by reason.
+        lost: transitions that states would have given, by reason; a gap loses one per period that it lasts. What is
+            lost because the command before a delayed one is unknown counts for the reason of the cut that hides it.
+        repeated: states that came too late or again.
     """
 
     def __init__(self, control_period: float, capacity: int | None, tolerance: float = 0.3,
@@ -94,6 +108,9 @@ class Episode:
         self._commands: dict[int, tuple[np.ndarray, float]] = {}
         self._previous_command: np.ndarray | None = None
         self.cuts = dict.fromkeys(Cut, 0)
+        self.stretches = dict.fromkeys(Cut, 0)
+        self.lost = dict.fromkeys(Cut, 0)
+        self._losing: Cut | None = None
         self.repeated = 0
 
     def __len__(self) -> int:
@@ -109,7 +126,13 @@ class Episode:
         self._previous_command = None
         if reason is Cut.RESET:
             self._last = None
+            self._losing = None
             self._commands.clear()
+
+    def _lose(self, reason: Cut, periods: int = 1) -> None:
+        self.stretches[reason] += reason is not self._losing
+        self.lost[reason] += periods
+        self._losing = reason
 
     def add_command(self, stamp: int, rates: np.ndarray, delay: float) -> None:
         """Note the command ``(2,)`` rad/s that answers the state of this stamp (ns), in effect ``delay`` s later."""
@@ -145,16 +168,20 @@ class Episode:
             return False
         reason = self._defect(last, command)
         if reason is not None or command is None:
-            self.cut(reason or Cut.NO_COMMAND)
+            reason = reason or Cut.NO_COMMAND
+            self.cut(reason)
+            self._lose(reason, max(1, round((stamp - last.stamp) / self._period)) if reason is Cut.GAP else 1)
             return False
         rates, delay = command
         previous, self._previous_command = self._previous_command, rates
         if previous is None:
             # What held before the first command is unknown unless it took effect at once.
             if delay > 0.0:
+                self._lose(self._losing or Cut.NO_COMMAND)
                 return False
             previous = rates
         action = effective_action(previous, rates, delay * _SECOND / self._period)
+        self._losing = None
         self._kept.append((last.state, action, self._last.state))
         return True
 
@@ -162,14 +189,14 @@ class Episode:
         assert self._last is not None
         if abs(self._last.stamp - last.stamp - self._period) > self._tolerance:
             return Cut.GAP
-        if not (np.all(np.isfinite(last.state)) and np.all(np.isfinite(self._last.state))):
+        if not (is_finite(last.state) and is_finite(self._last.state)):
             return Cut.NOT_FINITE
         if is_state_jump(last.state, self._last.state, self._last.stamp - last.stamp):
             return Cut.JUMP
         if command is None:
             return Cut.NO_COMMAND
         rates, delay = command
-        if not np.all(np.isfinite(rates)) or not math.isfinite(delay):
+        if not is_finite(rates) or not math.isfinite(delay):
             return Cut.NOT_FINITE
         if not np.any(rates):
             return Cut.STOP

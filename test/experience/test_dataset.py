@@ -15,7 +15,14 @@ import torch
 from l2a_ros.errors import UserError
 from l2a_ros.experience.bag_reader import read_bag
 from l2a_ros.experience.bag_writer import BagWriter, message_type
-from l2a_ros.experience.dataset import DataReport, read_recordings, recording_transitions
+from l2a_ros.experience.data_report import REASONS
+from l2a_ros.experience.dataset import (
+    DataReport,
+    condition_of,
+    read_drivings,
+    read_recordings,
+    recording_transitions,
+)
 from l2a_ros.experience.transitions import Cut, Transitions
 from l2a_ros.robot.layout import ACTION, STATE
 from l2a_ros.training.collect import Recording, joint_state, record_random_driving
@@ -221,7 +228,7 @@ def test_several_recordings_stay_apart(tmp_path: Path, entries: list[Entry]) -> 
     assert [sum(map(len, segments)) for segments in recordings] == [half // 2 - 1, TICKS + 1 - half // 2 - 1]
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert (report.recordings, report.transitions) == (3, TICKS - 1)
-    assert report.lines()[0] == f"3 recordings, {TICKS + 2} states, {TICKS - 1} transitions"
+    assert report.lines()[0] == f"3 recordings, {TICKS + 2} states, {TICKS - 1} transitions in 2 segments"
 
 
 def test_damaged_recording_gives_what_is_there_and_a_warning(tmp_path: Path, entries: list[Entry]) -> None:
@@ -233,8 +240,116 @@ def test_damaged_recording_gives_what_is_there_and_a_warning(tmp_path: Path, ent
     assert any(line.startswith("warning: ") for line in report.lines())
 
 
-def test_report_names_the_cuts() -> None:
+def test_report_has_a_row_per_reason() -> None:
     report = DataReport(recordings=1)
-    assert report.lines()[1] == "cuts: none; repeated states: 0"
-    report.cuts[Cut.GAP], report.cuts[Cut.STOP] = 2, 1
-    assert report.lines()[1] == "cuts: gap 2, stop 1; repeated states: 0"
+    assert report.lines() == ["1 recordings, 0 states, 0 transitions in 0 segments", "nothing cut out"]
+    report.add_cut(Cut.GAP, 2, 31)
+    report.add_cut(Cut.STOP, 1, 7)
+    report.repeated, report.late, report.resampled = 3, 4, 1
+    assert report.lines()[1:] == [
+        "resampled to the control period: 1 recordings",
+        "cut out                        times  transitions lost",
+        "gap between states                 2                31",
+        "stop (zero command)                1                 7",
+        "repeated message, left out         3                 0",
+        "late message, put in order         4                 0"]
+    report.conflicting = 2
+    report.warnings = [f"bag {i}" for i in range(22)]
+    assert "two publishers, or time began again" in report.lines()[7]
+    assert report.lines()[-2:] == ["warning: bag 19", "warning: and 2 more"]
+
+
+def test_every_reason_has_a_text() -> None:
+    assert set(REASONS) == set(Cut)
+
+
+def test_every_state_is_accounted_for(tmp_path: Path, entries: list[Entry]) -> None:
+    """Between n states there are n - 1 transitions, made or lost; a gap loses one per period."""
+    states, commands = of(entries, "/robot_state"), of(entries, "/motor_commands")
+    kept = [entry for i, entry in enumerate(states) if i not in (2, 3, 9)]
+    orders = [entry for i, entry in enumerate(commands) if i != 6]
+    _, report = read(write(tmp_path / "bag", [*kept, *orders]))
+    assert report.lost[Cut.GAP] == 3 + 2
+    assert report.lost[Cut.NO_COMMAND] == 1
+    assert report.transitions + sum(report.lost.values()) == TICKS
+
+
+@pytest.mark.parametrize(("path", "expected"), [
+    ("data/carpet_0001", "carpet"), ("data/turf_rough_0012/", "turf_rough"), ("slope_12_0003", "slope_12"),
+    ("data/carpet", "carpet"), ("data/carpet_0001/carpet_0001_0.mcap", "carpet"),
+    ("data/carpet_0001/carpet_0001_0.db3.zstd", "carpet"), ("_0001", "_0001"), ("0001", "0001"),
+    ("carpet_leg2", "carpet_leg2"), ("a_1/b", "b")])
+def test_condition_is_the_folder_without_its_number(path: str, expected: str) -> None:
+    assert condition_of(Path(path)) == expected
+
+
+def test_drivings_know_their_bags(tmp_path: Path, entries: list[Entry]) -> None:
+    for name in ("carpet_0000", "carpet_0001", "turf_0000"):
+        write(tmp_path / name, entries)
+    write(tmp_path / "empty_0000", entries[:1])
+    drivings, report = read_drivings([tmp_path], 0.1)
+    assert [driving.bag.name for driving in drivings] == ["carpet_0000", "carpet_0001", "turf_0000"]
+    assert [driving.condition for driving in drivings] == ["carpet", "carpet", "turf"]
+    assert report.recordings == 4
+    recordings, _ = read_recordings([tmp_path], 0.1)
+    for driving, segments in zip(drivings, recordings, strict=True):
+        assert_same(driving.segments, segments)
+
+
+def test_two_robots_in_one_bag_stay_apart(tmp_path: Path, driven: Path, entries: list[Entry]) -> None:
+    pair = [Entry(f"/{name}{entry.topic}", entry.log_time, entry.message) for entry in entries for name in "ab"]
+    clean = read(driven)[0]
+    assert_same(read(write(tmp_path / "bag", pair))[0], [*clean, *clean])
+
+
+def test_one_lost_recording_does_not_lose_the_others(tmp_path: Path, driven: Path, entries: list[Entry]) -> None:
+    write(tmp_path / "bags" / "a", entries)
+    (write(tmp_path / "bags" / "b", entries) / "b.mcap").write_bytes(b"rubbish" * 100)
+    drivings, report = read_drivings([tmp_path / "bags"], 0.1)
+    assert_same(drivings[0].segments, read(driven)[0])
+    assert (len(drivings), report.recordings) == (1, 2)
+    assert any("b is not a readable recording" in text for text in report.warnings)
+    with pytest.raises(UserError, match="no transitions in .*b is not a readable recording"):
+        read_drivings([tmp_path / "bags" / "b"], 0.1)
+
+
+def test_single_message_of_a_wrong_layout_is_damage(tmp_path: Path, entries: list[Entry]) -> None:
+    stamp = of(entries, "/robot_state")[5].log_time
+    wrong = [Entry(entry.topic, stamp, joint_state([*STATE.names[:-1], "battery_woltage"], stamp, np.zeros(24)))
+             if entry.topic == "/robot_state" and entry.log_time == stamp else entry for entry in entries]
+    segments, report = read(write(tmp_path / "bag", wrong))
+    assert [len(segment) for segment in segments] == [4, TICKS - 6]
+    assert any("1 damaged messages left out" in text and "battery_woltage" in text for text in report.warnings)
+
+
+def test_missing_topics_are_named(tmp_path: Path, entries: list[Entry]) -> None:
+    for topic, other in (("/robot_state", "motor_commands"), ("/motor_commands", "robot_state")):
+        _, report = read(write(tmp_path / other, of(entries, topic)))
+        assert any(text.endswith(f"no {other}") for text in report.warnings)
+    with pytest.raises(UserError, match="no motor_commands"):
+        read_recordings([tmp_path / "motor_commands"], 0.1)
+
+
+def test_log_times_of_another_clock_are_named(tmp_path: Path, entries: list[Entry]) -> None:
+    wall = [Entry(entry.topic, entry.log_time + 10**18, entry.message) for entry in entries]
+    segments, report = read(write(tmp_path / "bag", wall))
+    assert segments == []
+    assert any("different clocks" in text for text in report.warnings)
+
+
+def test_repeats_that_differ_are_named_and_the_first_counts(tmp_path: Path, driven: Path, entries: list[Entry]) -> None:
+    third = of(entries, "/robot_state")[3]
+    other = Entry("/robot_state", third.log_time + 1, joint_state(STATE.names, third.log_time, np.zeros(24)))
+    segments, report = read(write(tmp_path / "bag", [other, *entries]))
+    assert_same(segments, read(driven)[0])
+    assert (report.repeated, report.conflicting) == (1, 1)
+
+
+def test_numbers_beyond_single_precision_are_not_finite(tmp_path: Path, entries: list[Entry]) -> None:
+    states = of(entries, "/robot_state")
+    huge = np.array(states[5].message.position)
+    huge[4] = 1e300
+    kept = [*entries, Entry("/robot_state", 0, joint_state(STATE.names, states[5].log_time, huge))]
+    segments, report = read(write(tmp_path / "bag", kept))
+    assert all(torch.isfinite(segment.states).all() for segment in segments)
+    assert report.lost[Cut.NOT_FINITE] == 2
