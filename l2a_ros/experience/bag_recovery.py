@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import struct
 import sys
@@ -75,6 +77,25 @@ def scan(file: Path, is_wanted: Callable[[str], bool], note: Note) -> Iterator[F
 
 
 @contextmanager
+def _whole_pages(file: Path) -> Iterator[Path]:
+    """Give a database without the part of a page that a cut-off file ends with: SQLite would read zeros after it."""
+    with file.open("rb") as content:
+        header = content.read(18)
+        page = int.from_bytes(header[16:18], "big") if len(header) == 18 else 0
+        # One stands for 65536, which does not fit.
+        page = 65536 if page == 1 else max(page, 512)
+        size = file.stat().st_size
+        if size % page == 0:
+            yield file
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder, file.name)
+            shutil.copyfile(file, whole)
+            os.truncate(whole, size // page * page)
+            yield whole
+
+
+@contextmanager
 def _unpacked(file: Path, note: Note) -> Iterator[Path]:
     if file.suffix != PACKED:
         yield file
@@ -98,8 +119,10 @@ def plain_message(data: bytes) -> bytes:
     import zstandard
 
     try:
+        if zstandard.frame_content_size(data) > LONGEST_RECORD:
+            return b""
         return zstandard.ZstdDecompressor().decompress(data, LONGEST_RECORD)
-    except zstandard.ZstdError:
+    except (*DAMAGE, zstandard.ZstdError):
         return b""
 
 
@@ -159,6 +182,11 @@ def _mcap_records(file: Path, note: Note) -> Iterator[Any]:
 
 
 def _scan_sqlite(file: Path, is_wanted: Callable[[str], bool], note: Note) -> Iterator[Found]:
+    with _whole_pages(file) as whole:
+        yield from _scan_pages(whole, is_wanted, note)
+
+
+def _scan_pages(file: Path, is_wanted: Callable[[str], bool], note: Note) -> Iterator[Found]:
     from l2a_ros.experience.bag_writer import typestore
 
     types = typestore()

@@ -96,7 +96,8 @@ def resample(stamps: np.ndarray, states: np.ndarray, period: int) -> tuple[list[
     runs: list[Run] = []
     breaks: list[Break] = []
     good = [is_finite(state) for state in states]
-    first, reason, last_moment = 0, None, None
+    first, reason = 0, None
+    last_moment = int(stamps[0]) if len(stamps) else 0
     for i in range(len(stamps)):
         following = i + 1 < len(stamps)
         cause = _defect(stamps, states, good, i, period) if following else None
@@ -106,16 +107,15 @@ def resample(stamps: np.ndarray, states: np.ndarray, period: int) -> tuple[list[
         if good[i]:
             run = _on_grid(stamps[first:i + 1], states[first:i + 1], period)
             if reason is not None:
-                begin = stamps[0] if last_moment is None else last_moment
-                breaks.append(Break(reason, round(int(run.stamps[0] - begin) / period)))
+                # A part of a period costs a whole one: this run does not fit the grid of the last.
+                breaks.append(Break(reason, -((last_moment - int(run.stamps[0])) // period)))
             runs.append(run)
             last_moment, reason = int(run.stamps[-1]), None
         # Of several defects in a row the first one is the reason.
         reason = reason or cause or (None if good[i] else Cut.NOT_FINITE)
         first = i + 1
     if reason is not None:
-        begin = stamps[0] if last_moment is None else last_moment
-        breaks.append(Break(reason, round(int(stamps[-1] - begin) / period)))
+        breaks.append(Break(reason, (int(stamps[-1]) - last_moment) // period))
     return runs, breaks
 
 
