@@ -25,6 +25,7 @@ class AdaptationStatus(StrEnum):
 
     ADAPTED = "adapted"
     NOT_ADAPTIVE = "not_adaptive"
+    DISABLED = "disabled"
     SHORT_WINDOW = "short_window"
     NOT_FINITE = "not_finite"
     LOSS_INCREASE = "loss_increase"

@@ -62,13 +62,21 @@ class OnlineAdapter:
         Raises:
             UserError: for settings that do not fit the model.
         """
+        self.check(settings)
+        self.settings = settings
+        self._rule = make_rule(self.method.name, self.checkpoint, settings)
+
+    def check(self, settings: AdaptationSettings) -> None:
+        """Refuse what :meth:`configure` refuses.
+
+        Raises:
+            UserError: for settings that do not fit the model.
+        """
         layers = len(self.checkpoint.weights)
         if settings.past < 1 or settings.steps < 1:
             raise UserError("past and inner steps must be at least 1")
         if len(settings.rates) != layers or not all(math.isfinite(rate) and rate >= 0.0 for rate in settings.rates):
             raise UserError(f"there must be {layers} inner rates, one per layer, each a finite number of at least 0")
-        self.settings = settings
-        self._rule = make_rule(self.method.name, self.checkpoint, settings)
 
     @property
     def window_length(self) -> int:
@@ -86,7 +94,7 @@ class OnlineAdapter:
 
     def adapt(self, window: Transitions | None, stamp: int) -> Adaptation:
         """Adapt to a window for the tick with this stamp (ns); falls back to the trained weights with a status."""
-        status = AdaptationStatus.NOT_ADAPTIVE
+        status = AdaptationStatus.NOT_ADAPTIVE if self._rule is None else AdaptationStatus.DISABLED
         change: Change = ()
         before = after = math.nan
         norm = 0.0

@@ -12,21 +12,23 @@ from std_srvs.srv import Trigger
 
 from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Cut, Episode
-from l2a_ros.learning.online import Adaptation, OnlineAdapter
+from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.nodes import interfaces as names
-from l2a_ros.nodes.diagnostics import OK, WARN, Diagnostics, Health
+from l2a_ros.nodes.adaptation_report import AdaptationReport
+from l2a_ros.nodes.adaptation_settings import ADAPTATION_SCHEMA, LONGEST_PAST, LiveAdaptation, adaptation_settings
+from l2a_ros.nodes.diagnostics import WARN, Diagnostics, Health
 from l2a_ros.nodes.managed import ManagedNode
-from l2a_ros.nodes.messages import SECOND, commanded_rates, layout_vector, named_vector, to_nanoseconds
+from l2a_ros.nodes.messages import SECOND, commanded_rates, layout_vector, to_nanoseconds
 from l2a_ros.nodes.model import MODEL_SCHEMA, load_model
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.time_jumps import TimeJumps
 from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import STATE
-from l2a_ros.timing.statistics import Statistics
 
 SCHEMA = (
     *MODEL_SCHEMA,
+    *ADAPTATION_SCHEMA,
     Parameter("lockstep", False, "wait for every command before the next state is used"),
     Parameter("command_wait", 0.015, "longest wait for the command that answers the state before, s", 0.0, 1.0),
 )
@@ -42,6 +44,7 @@ class AdaptationNode(ManagedNode):
         self._active = False
         self._waiting: tuple[int, JointState, float] | None = None
         self._diagnostics = Diagnostics(self, self._health)
+        self._live = LiveAdaptation(self)
         self._jumps = TimeJumps(self, self._on_time_jump, self.settings["lockstep"])
         self.start()
 
@@ -51,12 +54,12 @@ class AdaptationNode(ManagedNode):
         checkpoint = load_model(settings)
         self._lockstep: bool = settings["lockstep"]
         self._wait = LOCKSTEP_WAIT if self._lockstep else settings["command_wait"]
-        self._adapter = OnlineAdapter(checkpoint)
-        self._episode = Episode(settings["control_period"], max(1, self._adapter.window_length))
+        self._adapter = OnlineAdapter(checkpoint, settings["method"], adaptation_settings(settings, checkpoint))
+        self._live.attach(self._adapter)
+        # As much as any setting of M can ask for, so that a longer one need not wait for new transitions.
+        self._episode = Episode(settings["control_period"], max(LONGEST_PAST, checkpoint.card.past))
         self._answer: tuple[int, UInt8MultiArray] | None = None
-        self._last: Adaptation | None = None
-        self._latency = Statistics()
-        self._refused = 0
+        self._report = AdaptationReport()
         self._model = self.create_lifecycle_publisher(UInt8MultiArray, names.ADAPTED_MODEL.name,
                                                       names.ADAPTED_MODEL.profile(self._lockstep))
         self._metrics = self.create_lifecycle_publisher(JointState, names.ADAPTATION_METRICS.name,
@@ -72,8 +75,14 @@ class AdaptationNode(ManagedNode):
 
     def _begin_anew(self) -> None:
         """Forget all that is known of the time before: after a jump its stamps say nothing."""
-        self._episode.cut(Cut.RESET)
+        self._empty_window()
         self._waiting = self._answer = None
+        self._report.forget_last()
+
+    def _empty_window(self) -> None:
+        """Go on from the trained weights with nothing in the window."""
+        self._episode.cut(Cut.RESET)
+        self._adapter.reset()
 
     def _on_time_jump(self, *_: object) -> None:
         if self._active:
@@ -137,35 +146,25 @@ class AdaptationNode(ManagedNode):
         wire = UInt8MultiArray()
         wire.data = array.array("B", adaptation.model.to_bytes())
         self._model.publish(wire)
-        self._answer, self._last = (stamp, wire), adaptation
-        duration = time.monotonic() - begin
-        self._latency.add(duration)
-        self._metrics.publish(named_vector(
-            ("loss_before", "loss_after", "step_norm", "adapt_s", "version", "adapted", "window"),
-            (adaptation.loss_before, adaptation.loss_after, adaptation.step_norm, duration, adaptation.model.version,
-             bool(adaptation.model.change), len(self._episode)), stamp))
+        self._answer = stamp, wire
+        past = self._adapter.window_length
+        self._metrics.publish(self._report.answered(
+            adaptation, time.monotonic() - begin, self.settings["adapt_budget"], min(len(self._episode), past), past))
 
     def _refuse(self, error: UserError) -> None:
-        self._refused += 1
+        self._report.refused()
         self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._episode.cut(Cut.RESET)
+        # The tick that was answered stays answered: if its state is repeated, so is its model.
+        self._empty_window()
         response.success, response.message = True, "window emptied; back to the trained weights"
         return response
 
     def _health(self) -> list[Health]:
-        if not self._active or self._last is None:
-            return [Health("model", WARN, "no state yet" if self._active else "not active")]
-        last = self._last
-        values: dict[str, object] = {
-            "method": last.model.method, "checkpoint": last.model.checkpoint_id, "version": last.model.version,
-            "window": len(self._episode), "loss before": last.loss_before, "loss after": last.loss_after,
-            "step norm": last.step_norm, "messages of wrong layout": self._refused,
-            "time jumps": self._jumps.count}
-        values |= {f"duration {name} (s)": value for name, value in self._latency.summary().items()}
-        values |= {f"cuts: {reason.value}": count for reason, count in self._episode.cuts.items()}
-        return [Health("model", OK if not self._refused else WARN, str(last.model.status), values)]
+        if not self._active:
+            return [Health("model", WARN, "not active")]
+        return [self._report.health(self._episode.cuts, self._jumps.count)]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MODEL_SCHEMA = (
     Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
-    Parameter("method", "grbal", "learning method of the checkpoint", choices=method_names()),
+    Parameter("method", "grbal", "how the model was trained and adapts", choices=method_names()),
     Parameter("checkpoint", "", "trained model (.safetensors); empty for the shipped one of the method"),
     Parameter("threads", 1, "processor threads of the numerical library", 1, 64),
 )
