@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from l2a_ros.experience.bag_writer import BagWriter, message_type
 from l2a_ros.robot.layout import ACTION, STATE
 from l2a_ros.robot.limits import STAND
 from l2a_ros.simulation.battery import Battery
+from l2a_ros.simulation.faults import parse_fault, parse_faults
 from l2a_ros.simulation.in_process import InProcessRobot
 from l2a_ros.simulation.terrain import load_terrain, terrain_label
 from l2a_ros.training.random_driving import RandomDriver
@@ -24,13 +29,17 @@ from l2a_ros.training.random_driving import RandomDriver
 ROBOT_STATE, MOTOR_COMMANDS = "/robot_state", "/motor_commands"
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _SECOND = 1_000_000_000
-#: Random driving starts with a cell between these charges, so that the model knows tired batteries too, V.
+#: Driving starts with a cell between these charges, so that the model knows tired batteries too, V.
 CHARGE = (3.6, 4.15)
+#: Seeds of recordings are numbered by these, so that none repeats between conditions and between collections.
+_PER_CONDITION, _PER_SEED = 10_000, 1_000_000
+#: Stream of the draws of faults.
+_FAULTS = 4
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One run of random driving.
+    """One run in the simulator.
 
     Args:
         folder: bag to make.
@@ -38,6 +47,7 @@ class Recording:
         seed: of the start, the noise and the driving.
         ticks: control periods to drive.
         control_period: s.
+        faults: what breaks, ``NAME[:ARGUMENTS][@ONSET_S]`` each.
     """
 
     folder: Path
@@ -45,6 +55,15 @@ class Recording:
     seed: int
     ticks: int
     control_period: float
+    faults: tuple[str, ...] = ()
+
+
+#: Gives the crank rates ``(2,)`` rad/s that answer a state ``(24,)`` with a stamp (ns).
+Driver = Callable[[int, np.ndarray], np.ndarray]
+#: Makes one recording; a function that another process can import.
+Record = Callable[[Recording], Path]
+#: Makes the recordings that do not exist yet and yields each finished folder.
+Collector = Callable[[Sequence[Recording], Record], Iterator[Path]]
 
 
 def joint_state(names: Sequence[str], stamp: int, position: np.ndarray | None = None,
@@ -59,59 +78,135 @@ def joint_state(names: Sequence[str], stamp: int, position: np.ndarray | None = 
 
 
 def record_random_driving(recording: Recording) -> Path:
-    """Drive at random and record states and commands; the bag appears whole or not at all.
+    """Drive at random and record states and commands; see :func:`record_driving`."""
+    driver = RandomDriver(recording.seed)
+    return record_driving(recording, lambda stamp, state: driver())
+
+
+def record_driving(recording: Recording, driver: Driver, heading: float = 0.0) -> Path:
+    """Drive and record states and commands; the bag appears whole or not at all.
 
     The world waits for every command, so a command takes effect at the stamp of the state it answers, and the log time
-    says so.
+    says so. Where a fault leaves no state the robot stands and nothing is recorded.
+
+    Args:
+        recording: what to make.
+        driver: asked for the command of each tick, in order.
+        heading: yaw at the start, rad.
+
+    Raises:
+        UserError: if the faults leave no state at all.
     """
     unfinished = recording.folder.with_name(f".{recording.folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     charge = np.random.default_rng([recording.seed, 3]).uniform(*CHARGE)
-    robot = InProcessRobot(load_terrain(recording.terrain), seed=recording.seed,
-                           control_period=recording.control_period, battery=Battery(full_voltage=float(charge)))
-    driver = RandomDriver(recording.seed)
+    robot = InProcessRobot(load_terrain(recording.terrain), recording.seed, parse_faults(recording.faults),
+                           recording.control_period, heading, Battery(full_voltage=float(charge)))
     with BagWriter(unfinished) as bag:
         bag.add_topic(ROBOT_STATE, _JOINT_STATE)
         bag.add_topic(MOTOR_COMMANDS, _JOINT_STATE)
         estimate = robot.settle()
         for tick in range(recording.ticks + 1):
-            if estimate.state is None:
+            rates = STAND
+            if estimate.state is not None:
+                rates = driver(estimate.stamp, estimate.state) if tick < recording.ticks else STAND
+                bag.write_message(ROBOT_STATE, estimate.stamp, joint_state(STATE.names, estimate.stamp, estimate.state))
+                bag.write_message(MOTOR_COMMANDS, estimate.stamp,
+                                  joint_state(ACTION.names, estimate.stamp, velocity=rates))
+            elif not recording.faults:
                 raise RuntimeError(f"the simulated robot lost its state: {estimate.status}")
-            rates = driver() if tick < recording.ticks else STAND
-            bag.write_message(ROBOT_STATE, estimate.stamp, joint_state(STATE.names, estimate.stamp, estimate.state))
-            bag.write_message(MOTOR_COMMANDS, estimate.stamp,
-                              joint_state(ACTION.names, estimate.stamp, velocity=rates))
             estimate = robot.tick(rates)
+    if not bag.count:
+        shutil.rmtree(unfinished)
+        raise UserError(f"with {' and '.join(recording.faults)} the robot never knows its state; nothing to record")
     unfinished.rename(recording.folder)
     return recording.folder
 
 
+def condition_label(terrain: str, faults: Sequence[str]) -> str:
+    """Return a condition as part of a file name: ``carpet+missing_leg_front_right``."""
+    return "+".join([terrain_label(terrain), *(re.sub(r"[^\w.@-]+", "_", fault.strip()) for fault in faults)])
+
+
 def plan_recordings(out: Path, terrains: Sequence[str], minutes: float, run_seconds: float, control_period: float,
-                    seed: int) -> list[Recording]:
+                    seed: int, faults: Sequence[tuple[str, ...]] = (), every_fault: bool = False) -> list[Recording]:
     """List the recordings for so many minutes of driving on each terrain; seeds never repeat between them.
 
+    Args:
+        out: folder for them.
+        terrains: names of floors.
+        minutes: of driving on each terrain, or in each condition if ``every_fault``.
+        run_seconds: length of one recording, s.
+        control_period: s.
+        seed: of everything.
+        faults: what may break, each entry one fault or several at once; an empty entry is none.
+        every_fault: drive so many minutes with each entry, instead of drawing for every recording one of them or none.
+
     Raises:
-        UserError: for an unknown terrain or times that make no run.
+        UserError: for an unknown terrain or fault, the same condition twice, or times that make no run.
     """
     ticks = round(run_seconds / control_period)
     runs = round(minutes * 60.0 / run_seconds)
     if ticks < 1 or runs < 1:
         raise UserError(f"{minutes:g} min in runs of {run_seconds:g} s make no run; ask for more minutes")
+    menu = list(dict.fromkeys([tuple(entry) for entry in faults])) if every_fault else (
+        list(dict.fromkeys([(), *(tuple(entry) for entry in faults)])))
+    for text in {text for entry in menu for text in entry}:
+        parse_fault(text)
+    conditions = [(terrain, [entry]) for terrain in terrains for entry in menu] if every_fault else (
+        [(terrain, menu) for terrain in terrains])
+    if runs > _PER_CONDITION or len(conditions) * _PER_CONDITION > _PER_SEED:
+        raise UserError(f"at most {_PER_CONDITION} recordings in each of {_PER_SEED // _PER_CONDITION} conditions, "
+                        f"not {runs} in {len(conditions)}; collect into several folders with other seeds")
     recordings = []
-    for i, terrain in enumerate(terrains):
+    for i, (terrain, choice) in enumerate(conditions):
         load_terrain(terrain)
-        recordings += [Recording(out / f"{terrain_label(terrain)}_{run:04d}", terrain,
-                                 seed * 1_000_000 + i * 10_000 + run, ticks, control_period) for run in range(runs)]
+        for run in range(runs):
+            number = seed * _PER_SEED + i * _PER_CONDITION + run
+            drawn = choice[int(np.random.default_rng([number, _FAULTS]).integers(len(choice)))]
+            recordings.append(Recording(out / f"{condition_label(terrain, drawn)}_{run:04d}", terrain, number, ticks,
+                                        control_period, drawn))
+    if len({recording.folder for recording in recordings}) < len(recordings):
+        raise UserError("the same terrain is asked for twice, or two of one name; ask for more minutes instead")
     return recordings
 
 
-def collect(recordings: Sequence[Recording], workers: int) -> Iterator[Path]:
-    """Make the recordings that do not exist yet, several at once; yields each finished folder."""
+def missing_recordings(recordings: Sequence[Recording]) -> list[Recording]:
+    """Return those that do not exist yet; makes the folder for them."""
     missing = [recording for recording in recordings if not recording.folder.exists()]
+    for folder in {recording.folder.parent for recording in missing}:
+        folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def collect(recordings: Sequence[Recording], workers: int, record: Record = record_random_driving) -> Iterator[Path]:
+    """Make the recordings that do not exist yet, several at once; yields each finished folder.
+
+    A recording depends on what it is alone, never on the number of workers.
+    """
+    missing = missing_recordings(recordings)
     if not missing:
         return
-    missing[0].folder.parent.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(record_random_driving, recording) for recording in missing]
-        for job in as_completed(jobs):
-            yield job.result()
+    with ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn"), _prepare_worker) as pool:
+        try:
+            jobs = [pool.submit(record, recording) for recording in missing]
+            for job in as_completed(jobs):
+                yield job.result()
+        except BaseException:
+            # Ctrl-C, or one failed: what has not begun will not; a recording that is under way leaves no bag behind
+            # or a whole one.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _prepare_worker() -> None:
+    """Make a worker end with its parent, whatever ended that one, and without a word at Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

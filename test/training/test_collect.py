@@ -11,7 +11,7 @@ import pytest
 
 from l2a_ros.errors import UserError
 from l2a_ros.experience.bag_reader import find_bags, read_bag
-from l2a_ros.experience.dataset import read_recordings
+from l2a_ros.experience.dataset import condition_of, read_recordings
 from l2a_ros.robot.layout import ACTION, STATE
 from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.training.collect import CHARGE, Recording, collect, plan_recordings, record_random_driving
@@ -75,6 +75,64 @@ def test_plan_refuses_what_makes_no_run() -> None:
     for minutes, seconds in ((0.0, 20.0), (0.1, 20.0), (1.0, 0.01)):
         with pytest.raises(UserError, match="make no run"):
             plan_recordings(Path("data"), ["carpet"], minutes, seconds, 0.1, 0)
+
+
+def test_each_recording_draws_a_fault_or_none() -> None:
+    faults = [("missing_leg:front_right@5.0",), ("payload:0.02", "motor_gain:right,0.6")]
+    plan = plan_recordings(Path("data"), ["carpet", "slope:10,90"], 20.0, 20.0, 0.1, 0, faults)
+    assert len({recording.folder for recording in plan}) == len(plan) == 120
+    assert {recording.faults for recording in plan} == {(), *faults}
+    for entry in ((), *faults):
+        assert 20 < sum(recording.faults == entry for recording in plan) < 60
+    assert {condition_of(recording.folder) for recording in plan if recording.terrain == "carpet"} == {
+        "carpet", "carpet+missing_leg_front_right@5.0", "carpet+payload_0.02+motor_gain_right_0.6"}
+    assert all(condition_of(recording.folder).startswith("slope_10_90") for recording in plan[60:])
+    plain = plan_recordings(Path("data"), ["carpet", "slope:10,90"], 20.0, 20.0, 0.1, 0)
+    assert [recording.seed for recording in plan] == [recording.seed for recording in plain]
+    assert plan == plan_recordings(Path("data"), ["carpet", "slope:10,90"], 20.0, 20.0, 0.1, 0, faults)
+
+
+def test_every_fault_is_driven_for_as_long() -> None:
+    faults = [("missing_leg:front_right",), (), ("missing_leg:front_right",)]
+    plan = plan_recordings(Path("data"), ["gravel", "carpet"], 1.0, 20.0, 0.1, 0, faults, every_fault=True)
+    assert [recording.folder.name for recording in plan if recording.terrain == "gravel"] == [
+        *(f"gravel+missing_leg_front_right_{i:04d}" for i in range(3)), *(f"gravel_{i:04d}" for i in range(3))]
+    assert len({recording.seed for recording in plan}) == 12
+    without = plan_recordings(Path("data"), ["gravel", "carpet"], 1.0, 20.0, 0.1, 0, faults[:1], every_fault=True)
+    assert len(without) == 6
+    assert all(recording.faults for recording in without)
+
+
+def test_plan_refuses_what_would_collide() -> None:
+    with pytest.raises(UserError, match="unknown fault 'rust'"):
+        plan_recordings(Path("data"), ["carpet"], 1.0, 20.0, 0.1, 0, [("rust",)])
+    with pytest.raises(UserError, match="same terrain is asked for twice"):
+        plan_recordings(Path("data"), ["carpet", "carpet"], 1.0, 20.0, 0.1, 0)
+    with pytest.raises(UserError, match="at most 10000 recordings"):
+        plan_recordings(Path("data"), ["carpet"], 1e6, 20.0, 0.1, 0)
+
+
+def test_fault_strikes_in_a_recording(tmp_path: Path) -> None:
+    def voltage(name: str, *faults: str) -> np.ndarray:
+        record_random_driving(Recording(tmp_path / name, "carpet", 5, 12, 0.1, faults))
+        states = [message.message.position for message in read_bag(tmp_path / name, ["/robot_state"])]
+        return np.array(states)[:, STATE.index("battery_voltage")]
+
+    plain, struck = voltage("plain"), voltage("struck", "battery:3.0@1.1")
+    np.testing.assert_array_equal(plain[:6], struck[:6])
+    assert plain[-1] > 3.4
+    assert struck[-1] < 3.1
+
+
+def test_lost_states_are_not_recorded(tmp_path: Path) -> None:
+    record_random_driving(Recording(tmp_path / "run", "carpet", 0, 20, 0.1, ("mocap_dropout:0.8@1.0",)))
+    states = [message.stamp for message in read_bag(tmp_path / "run", ["/robot_state"])]
+    assert 11 < len(states) < 21
+    recordings, _ = read_recordings([tmp_path / "run"], 0.1)
+    assert len(recordings[0]) == 2, "nothing reaches across the gap"
+    with pytest.raises(UserError, match="never knows its state"):
+        record_random_driving(Recording(tmp_path / "never", "carpet", 0, 5, 0.1, ("mocap_dropout:100",)))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_recording_reads_back(tmp_path: Path) -> None:
