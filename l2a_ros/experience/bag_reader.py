@@ -13,8 +13,9 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import ReaderError
 
 from l2a_ros.errors import UserError
-from l2a_ros.experience.bag_recovery import DAMAGE, is_storage, one_line, plain_message, scan, storage_files
+from l2a_ros.experience.bag_recovery import is_storage, plain_message, scan, storage_files
 from l2a_ros.experience.bag_writer import typestore
+from l2a_ros.experience.damage import DAMAGE, one_line
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore

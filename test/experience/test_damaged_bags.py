@@ -150,8 +150,12 @@ def test_split_bag_with_a_lost_file_gives_the_others(tmp_path: Path, storage: St
     else:
         lost.write_bytes({"rubbish": b"rubbish" * 1000, "empty": b"", "cut": lost.read_bytes()[:2000]}[damage])
     segments, report = read(bag)
-    assert [len(segment) for segment in segments] == [99, 99]
-    assert sorted(places(segments, originals[storage, CompressionMode.NONE].segment)) == [*range(99), *range(200, 299)]
+    found = list(places(segments, originals[storage, CompressionMode.NONE].segment))
+    # Of a file that was cut off a few messages are left.
+    beginning = found[:-99]
+    assert beginning == list(range(len(beginning)))
+    assert len(beginning) in (range(99, 105) if damage == "cut" else (99,))
+    assert found[-99:] == list(range(200, 299))
     assert report.warnings
     assert report.transitions + sum(report.lost.values()) == TICKS - 1
 
@@ -174,7 +178,7 @@ def test_cut_off_anywhere(tmp_path: Path, originals: dict[tuple[StoragePlugin, C
         assert len(segments) <= 1
         assert list(places(segments, original.segment)) == list(range(sum(map(len, segments)))), "not the beginning"
         assert report.warnings
-        if (storage, mode) == (StoragePlugin.SQLITE3, CompressionMode.NONE):
+        if mode in (CompressionMode.NONE, CompressionMode.MESSAGE):
             assert report.transitions > TICKS * (length / len(content)) - 50
     assert {file: file.read_bytes() for file in bag.iterdir()} == before, "a recording is never changed"
 
