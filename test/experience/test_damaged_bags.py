@@ -231,6 +231,7 @@ def test_what_follows_a_damaged_page_of_sqlite_is_read(tmp_path: Path, part: flo
     segments, report = read(bag)
     assert sum(map(len, segments)) > 0.9 * TICKS
     assert len(set(places(segments, original.segment))) == report.transitions
+    assert report.repeated == 0, "what was read before the damage is not read again"
     assert report.warnings
 
 
@@ -265,6 +266,21 @@ def test_what_follows_a_damaged_chunk_of_mcap_is_read(tmp_path: Path, compressio
         assert TICKS - 1 - ticks - 1 <= len(found) <= TICKS - 1 - ticks
         assert len(segments) == (2 if lost else 1)
         assert any("left out" in text for text in report.warnings)
+        assert report.repeated == 0, "what was read before the damage is not read again"
+
+
+@storages
+def test_metadata_that_forget_a_file(tmp_path: Path, storage: StoragePlugin,
+                                     originals: dict[tuple[StoragePlugin, CompressionMode], Original]) -> None:
+    """The library reads what the metadata name and says nothing of the rest; their own counts give it away."""
+    bag = split(tmp_path / "bag", drive(TICKS), storage, 3)
+    metadata = yaml.safe_load((bag / "metadata.yaml").read_text())
+    del metadata["rosbag2_bagfile_information"]["relative_file_paths"][1]
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(metadata))
+    (segment,), report = read(bag)
+    assert same(segment, originals[storage, CompressionMode.NONE].segment)
+    assert any("200 messages fewer than its summary says" in text for text in report.warnings)
+    assert report.repeated == 0
 
 
 def test_topics_by_their_last_name(tmp_path: Path) -> None:
