@@ -58,7 +58,7 @@ class AdaptedModel:
         for i, part in enumerate(self.change):
             named = ({"weight": part.weight, "bias": part.bias} if isinstance(part, Layer)
                      else {"forward": part.forward, "backward": part.backward})
-            tensors |= {f"layer{i}.{name}": tensor.contiguous() for name, tensor in named.items()}
+            tensors |= {f"layer{i}.{name}": _whole(tensor) for name, tensor in named.items()}
         card = {"stamp": self.stamp, "version": self.version, "checkpoint_id": self.checkpoint_id,
                 "method": self.method, "status": self.status.value}
         return bytes(save(tensors, metadata={_KEY: json.dumps(card)}))
@@ -79,6 +79,12 @@ class AdaptedModel:
                                 status=AdaptationStatus(card["status"]), change=change)
         except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
             raise UserError(f"not an adapted model: {str(error).splitlines()[0] if str(error) else 'empty'}") from None
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """Return a tensor as one piece of memory of its own: safetensors refuses two that are parts of a third."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _change(tensors: dict[str, Tensor]) -> list[LayerChange]:

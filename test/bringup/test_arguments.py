@@ -32,11 +32,11 @@ def test_nothing_given_is_the_standard_trial() -> None:
     assert not settings.out.exists(), "reading starts nothing"
 
 
-@pytest.mark.parametrize("method", ["grbal", "mb"])
+@pytest.mark.parametrize("method", ["grbal", "mb", "mb_de", "rebal"])
 @pytest.mark.parametrize("path", ["straight", "left", "right", "zigzag", "figure8"])
 def test_the_standard_paths_and_methods_are_known(path: str, method: str) -> None:
     settings = read(path=path, method=method)
-    assert settings.checkpoint.name == f"millirobot_{method}.safetensors"
+    assert settings.checkpoint.name == f"millirobot_{'mb' if method == 'mb_de' else method}.safetensors"
     assert settings.out.name == f"20261122_130509_{path}_{method}"
 
 
@@ -121,7 +121,7 @@ def test_bad_faults_in_the_config(tmp_path: Path, faults: str) -> None:
 @pytest.mark.parametrize(("values", "expected"), [
     ({"path": "cirlce"}, r"unknown path 'cirlce'; known: .*figure8.*straight"),
     ({"path": "none/such.yaml"}, r"path file none/such.yaml does not exist"),
-    ({"method": "maml"}, r"unknown method 'maml'; known: grbal, mb"),
+    ({"method": "maml"}, r"unknown method 'maml'; known: grbal, mb, mb_de, rebal"),
     ({"planner": "cem2"}, r"unknown planner 'cem2'; known: random_shooting"),
     ({"terrain": "lava"}, r"unknown terrain 'lava'; known: carpet"),
     ({"fault": ["missing_legg"]}, r"missing_legg.*known: .*missing_leg"),

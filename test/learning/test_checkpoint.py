@@ -15,19 +15,21 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from learning_samples import make_small_checkpoint
+from learning_samples import make_small_checkpoint, random_window
 from safetensors.torch import save
 from torch import Tensor
 
 from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint, make_checkpoint, save_checkpoint
 from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
-from l2a_ros.learning.methods import find_method, method_names
+from l2a_ros.learning.methods import method_names, trained_methods
 from l2a_ros.learning.network import Layer
 from l2a_ros.learning.normalization import Normalization
-from l2a_ros.robot.layout import ACTION, STATE
+from l2a_ros.robot.frames import model_input
+from l2a_ros.robot.layout import ACTION, INPUT_STATE_NAMES, STATE, Frame
 
 SMALL = make_small_checkpoint()
+REBAL = make_small_checkpoint("rebal")
 
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -35,13 +37,14 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
                "output.mean": checkpoint.outputs.mean, "output.std": checkpoint.outputs.std}
     for i, layer in enumerate(checkpoint.weights):
         tensors |= {f"layer{i}.weight": layer.weight, f"layer{i}.bias": layer.bias}
-    return tensors
+    encoder = {} if checkpoint.encoder is None else checkpoint.encoder.state_dict()
+    return tensors | {f"encoder.{name}": tensor for name, tensor in encoder.items()}
 
 
-def write(path: Path, tensors: dict[str, Tensor] | None = None, **card: Any) -> Path:
+def write(path: Path, tensors: dict[str, Tensor] | None = None, base: Checkpoint = SMALL, **card: Any) -> Path:
     """Write a checkpoint by hand, with these tensors or these entries of the card instead of the right ones."""
-    text = json.dumps(asdict(SMALL.card) | card)
-    path.write_bytes(save(tensors or tensors_of(SMALL), metadata={"l2a_ros": text}))
+    text = json.dumps(asdict(base.card) | card)
+    path.write_bytes(save(tensors or tensors_of(base), metadata={"l2a_ros": text}))
     return path
 
 
@@ -55,14 +58,21 @@ def refusal(path: Path, method: str | None = None) -> str:
 
 
 @pytest.mark.parametrize("hidden", [(16, 12), (5,), (500, 500, 500)])
-@pytest.mark.parametrize("method", ["grbal", "mb"])
-def test_round_trip(tmp_path: Path, hidden: tuple[int, ...], method: str) -> None:
-    checkpoint = make_small_checkpoint(method, 3, hidden, past=11, inner_rate=0.125, inner_steps=2)
+@pytest.mark.parametrize("method", trained_methods())
+@pytest.mark.parametrize("frame", Frame)
+def test_round_trip(tmp_path: Path, hidden: tuple[int, ...], method: str, frame: Frame) -> None:
+    rates = tuple(0.125 * i for i in range(len(hidden) + 1))
+    checkpoint = make_small_checkpoint(method, 3, hidden, past=11, inner_rates=rates, inner_steps=2,
+                                       frame=frame.value)
     path = tmp_path / "new" / "folder" / "model.safetensors"
     save_checkpoint(checkpoint, path)
     for found in (load_checkpoint(path), load_checkpoint(str(path), method)):
         assert found.card == checkpoint.card
+        assert found.card.inner_rates == rates
+        assert found.frame is frame
         assert found.id == checkpoint.id
+        assert (found.encoder is not None) == (method == "rebal")
+        assert tensors_of(found).keys() == tensors_of(checkpoint).keys()
         for name, tensor in tensors_of(checkpoint).items():
             assert torch.equal(tensors_of(found)[name], tensor)
     assert check_checkpoint(path) == checkpoint.card
@@ -188,8 +198,12 @@ def test_layout_of_another_robot_is_named(tmp_path: Path, card: dict[str, Any], 
 
 @pytest.mark.parametrize("card", [
     {"past": "six"}, {"past": 0}, {"past": -1}, {"past": 2.5}, {"past": None}, {"past": True}, {"future": 0},
-    {"inner_rate": None}, {"inner_rate": "fast"}, {"inner_rate": -1.0}, {"inner_rate": float("nan")},
-    {"inner_rate": float("inf")}, {"inner_steps": 0}, {"inner_steps": 1.5}, {"inner_steps": []},
+    {"inner_rates": None}, {"inner_rates": "abc"}, {"inner_rates": 0.1}, {"inner_rates": []},
+    {"inner_rates": [0.1, 0.1]}, {"inner_rates": [0.1, 0.1, 0.1, 0.1]}, {"inner_rates": [0.1, -1.0, 0.1]},
+    {"inner_rates": [float("nan"), 0.1, 0.1]}, {"inner_rates": [0.1, 0.1, float("inf")]},
+    {"inner_rates": [0.1, None, 0.1]}, {"recurrent_size": 5}, {"recurrent_size": None}, {"recurrent_size": "five"},
+    {"recurrent_size": -1}, {"frame": "body"}, {"frame": None}, {"frame": 3},
+    {"inner_steps": 0}, {"inner_steps": 1.5}, {"inner_steps": []},
     {"control_period": 0.0}, {"control_period": "0.1"}, {"control_period": float("nan")},
     {"hidden_sizes": ["a", 12]}, {"hidden_sizes": [0, 12]}, {"hidden_sizes": [-16, 12]}, {"hidden_sizes": "ab"},
     {"hidden_sizes": 5}, {"method": 7}, {"method": None}, {"state_names": 3}, {"state_names": None},
@@ -202,9 +216,17 @@ def test_card_that_makes_no_sense(tmp_path: Path, card: dict[str, Any]) -> None:
 
 def test_wrong_method(tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors")
-    assert "was trained for method 'grbal', not 'mb'; use --method grbal" in refusal(path, "mb")
-    with pytest.raises(UserError, match="unknown method 'sac'; known: grbal, mb"):
+    for method in ("mb", "mb_de", "rebal"):
+        wanted = "mb" if method == "mb_de" else method
+        assert f"was trained for method 'grbal', not '{wanted}'; use --method grbal" in refusal(path, method)
+    with pytest.raises(UserError, match="unknown method 'sac'; known: grbal, mb, mb_de, rebal"):
         load_checkpoint(path, "sac")
+
+
+def test_checkpoint_of_mb_is_one_of_mb_de_too(tmp_path: Path) -> None:
+    path = tmp_path / "mb.safetensors"
+    save_checkpoint(make_small_checkpoint("mb"), path)
+    assert load_checkpoint(path, "mb_de").id == load_checkpoint(path, "mb").id
 
 
 def test_method_that_this_version_does_not_know(tmp_path: Path) -> None:
@@ -245,14 +267,78 @@ def test_missing_wrong_and_extra_tensors(tmp_path: Path, name: str) -> None:
 
 
 def test_card_that_promises_other_layers(tmp_path: Path) -> None:
-    assert "does not fit the robot" in refusal(write(tmp_path / "a.safetensors", hidden_sizes=[16, 12, 12]))
-    assert "does not fit the robot" in refusal(write(tmp_path / "a.safetensors", hidden_sizes=[12, 16]))
+    for hidden in ([16, 12, 12], [12, 16]):
+        path = write(tmp_path / "a.safetensors", hidden_sizes=hidden, inner_rates=[0.1] * (len(hidden) + 1))
+        assert "does not fit the robot" in refusal(path)
+
+
+def test_card_that_promises_another_frame(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.safetensors", frame="map")
+    assert "tensor input.mean is (21,), expected (24,)" in refusal(path)
+
+
+def test_model_in_the_frame_of_the_map(tmp_path: Path) -> None:
+    checkpoint, path, window = make_small_checkpoint(frame="map"), tmp_path / "a.safetensors", random_window(5)
+    save_checkpoint(checkpoint, path)
+    found = load_checkpoint(path)
+    inputs, targets = found.normalise(window)
+    assert inputs.shape == targets.shape == (5, 24)
+    torch.testing.assert_close(found.inputs.restore(inputs), model_input(window.states, window.actions, Frame.MAP))
+    assert torch.equal(found.predict(window.states, window.actions), checkpoint.predict(window.states, window.actions))
+
+
+# ReBAL's encoder -----------------------------------------------------------------------------------------------------
+
+ENCODER = sorted(name for name in tensors_of(REBAL) if name.startswith("encoder."))
+
+
+def test_encoder_reads_the_same_from_the_file(tmp_path: Path) -> None:
+    save_checkpoint(REBAL, tmp_path / "a.safetensors")
+    found = load_checkpoint(tmp_path / "a.safetensors")
+    assert found.encoder is not None and REBAL.encoder is not None
+    assert not any(parameter.requires_grad for parameter in found.encoder.parameters())
+    window = REBAL.normalise(random_window(6))
+    assert torch.equal(found.encoder(*window), REBAL.encoder(*window))
+    assert len(ENCODER) == 5
+
+
+@pytest.mark.parametrize("name", ENCODER)
+def test_missing_wrong_and_damaged_encoder_tensors(tmp_path: Path, name: str) -> None:
+    path, right = tmp_path / "a.safetensors", tensors_of(REBAL)
+    without = {key: value for key, value in right.items() if key != name}
+    assert f"tensor {name} is None" in refusal(write(path, without, REBAL))
+    longer = torch.cat([right[name], right[name][:1]])
+    assert f"tensor {name} is {tuple(longer.shape)}, expected {tuple(right[name].shape)}" in refusal(
+        write(path, {**right, name: longer}, REBAL))
+    damaged = right[name].clone()
+    damaged.view(-1)[2] = float("nan")
+    assert f"not finite in {name}" in refusal(write(path, {**right, name: damaged}, REBAL))
+    changed = right[name].clone()
+    changed.view(-1)[2] += 1.0
+    assert load_checkpoint(write(path, {**right, name: changed}, REBAL)).id != REBAL.id
+
+
+@pytest.mark.parametrize("size", [4, 6, 64])
+def test_card_that_promises_another_memory(tmp_path: Path, size: int) -> None:
+    assert "tensor encoder." in refusal(write(tmp_path / "a.safetensors", None, REBAL, recurrent_size=size))
+
+
+@pytest.mark.parametrize("size", [0, -5, 5.0, True, None, [5]])
+def test_memory_that_makes_no_sense(tmp_path: Path, size: object) -> None:
+    assert "its recurrent_size is" in refusal(write(tmp_path / "a.safetensors", None, REBAL, recurrent_size=size))
+
+
+def test_encoder_belongs_to_rebal_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    assert "its recurrent_size is 5" in refusal(write(path, None, REBAL, method="grbal"))
+    assert "tensor encoder." in refusal(write(path, tensors_of(REBAL)))
+    assert "tensor encoder." in refusal(write(path, tensors_of(SMALL), REBAL))
 
 
 # The checkpoints that come with the package --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["grbal", "mb"])
+@pytest.mark.parametrize("method", trained_methods())
 def test_shipped_checkpoint(method: str) -> None:
     path = shipped_checkpoint(method)
     checkpoint = load_checkpoint(path, method)
@@ -260,7 +346,8 @@ def test_shipped_checkpoint(method: str) -> None:
     assert card.control_period == 0.1
     assert card.past >= 4
     assert card.future >= 1
-    assert 0.0 < card.inner_rate < 10.0
+    assert all(0.0 <= rate < 10.0 for rate in card.inner_rates) and max(card.inner_rates) > 0.0
+    assert card.recurrent_size >= (method == "rebal")
     assert card.inner_steps >= 1
     assert card.sources
     assert card.command.startswith("l2a meta-train ")
@@ -271,6 +358,8 @@ def test_shipped_checkpoint(method: str) -> None:
     if method == "grbal":
         # That it pays where it should, on a robot that breaks, is the claim of test_adaptation_pays.py.
         assert training["held_out_loss_after"] < 1.02 * training["held_out_loss_before"]
+    elif method == "rebal":
+        assert training["held_out_loss_after"] < training["held_out_loss_before"]
     else:
         assert training["held_out_loss_after"] == training["held_out_loss_before"]
     assert path.stat().st_size < 8_000_000
@@ -279,28 +368,19 @@ def test_shipped_checkpoint(method: str) -> None:
 
 
 def test_every_method_has_a_shipped_checkpoint() -> None:
-    assert method_names() == ["grbal", "mb"]
     for name in method_names():
         assert shipped_checkpoint(name).is_file()
-    assert find_method("grbal").adapts
-    assert not find_method("mb").adapts
-
-
-@pytest.mark.parametrize("name", ["", "GrBAL", "rebel", "grbal "])
-def test_unknown_method_lists_the_known_ones(name: str) -> None:
-    for find in (find_method, shipped_checkpoint):
-        with pytest.raises(UserError, match="known: grbal, mb"):
-            find(name)
+        load_checkpoint(shipped_checkpoint(name), name)
+    assert shipped_checkpoint("mb_de") == shipped_checkpoint("mb")
+    with pytest.raises(UserError, match="known: grbal, mb, mb_de, rebal"):
+        shipped_checkpoint("rebel")
 
 
 def test_shipped_normalisation_is_of_the_robot() -> None:
     """The inputs were seen: leg rates within what may be commanded, battery of one cell."""
-    from l2a_ros.robot.layout import INPUT_STATE_NAMES
-
     inputs: Normalization = load_checkpoint(shipped_checkpoint("mb")).inputs
     means = dict(zip((*INPUT_STATE_NAMES, *ACTION.names), inputs.mean.tolist(), strict=True))
     assert 3.4 < means["battery_voltage"] < 4.2
     assert 12.0 < means["left_leg"] < 57.0
     assert 12.0 < means["right_leg"] < 57.0
-    assert 0.01 < means["position_z"] < 0.05
     assert means["velocity_x"] > 0.0
