@@ -3,25 +3,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, assert_refused, refusal, until
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rclpy.parameter import Parameter, parameter_value_to_python
 from safetensors.torch import save_file
 
 from l2a_ros.experience.transitions import Episode
 from l2a_ros.learning.adapted_model import AdaptationStatus, AdaptedModel
 from l2a_ros.learning.checkpoint import load_checkpoint
 from l2a_ros.learning.checkpoint_file import shipped_checkpoint
+from l2a_ros.learning.methods import method_names
+from l2a_ros.learning.network import Factors, Layer
 from l2a_ros.learning.online import OnlineAdapter
+from l2a_ros.learning.rules import AdaptationSettings
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.adaptation import AdaptationNode
 from l2a_ros.nodes.messages import motor_commands, named_values, named_vector
@@ -49,9 +57,37 @@ def drive(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache
-def past() -> int:
+def past(method: str = "grbal") -> int:
     """M of the shipped checkpoint."""
-    return load_checkpoint(shipped_checkpoint("grbal")).card.past
+    return load_checkpoint(shipped_checkpoint(method)).card.past
+
+
+class Twin:
+    """The pure classes, given what the node is given.
+
+    Args:
+        method: how it adapts.
+        values: settings other than those of training.
+    """
+
+    def __init__(self, method: str = "grbal", **values: Any) -> None:
+        checkpoint = load_checkpoint(shipped_checkpoint(method))
+        self.adapter = OnlineAdapter(checkpoint, method,
+                                     dataclasses.replace(AdaptationSettings.of(checkpoint), **values))
+        self.episode = Episode(PERIOD / SECOND, max(1, self.adapter.window_length))
+
+    def follow(self, index: int, model: AdaptedModel) -> None:
+        """Take a state of the drive, compare with the node's model of it, and take the command that answers it."""
+        states, commands = drive()
+        self.episode.add_state(model.stamp, states[index])
+        expected = self.adapter.adapt(self.episode.window(), model.stamp).model
+        self.episode.add_command(model.stamp, commands[index], 0.0)
+        assert (model.status, model.method) == (expected.status, expected.method)
+        assert model.checkpoint_id == expected.checkpoint_id
+        assert [type(part) for part in model.change] == [type(part) for part in expected.change]
+        for ours, theirs in zip(model.change, expected.change, strict=True):
+            for one, other in zip(vars(ours).values(), vars(theirs).values(), strict=True):
+                torch.testing.assert_close(one, other)
 
 
 class Loop:
@@ -122,36 +158,37 @@ def running(**parameters: Any) -> Iterator[Loop]:
         yield loop
 
 
-def test_every_state_is_answered_and_the_window_fills() -> None:
-    with running() as loop:
-        models = [loop.newest] + [loop.tick() for _ in range(past() + 8)]
+@pytest.mark.parametrize("method", method_names())
+def test_every_state_is_answered_and_the_window_fills(method: str) -> None:
+    # The node adds nothing of its own: the pure classes say the same.
+    twin, length = Twin(method), past(method)
+    with running(method=method) as loop:
+        models = [loop.newest] + [loop.tick() for _ in range(length + 8)]
         assert [model.stamp for model in models] == [START + i * PERIOD for i in range(len(models))]
-        statuses = [model.status for model in models]
-        assert statuses[:past()] == [AdaptationStatus.SHORT_WINDOW] * past()
-        assert set(statuses[past():]) <= {AdaptationStatus.ADAPTED, AdaptationStatus.LOSS_INCREASE}
-        assert statuses[past():].count(AdaptationStatus.ADAPTED) > 4
-        assert np.all(np.diff([model.version for model in models]) == 1)
-
-        # The node adds nothing of its own: the pure classes say the same.
-        checkpoint = load_checkpoint(shipped_checkpoint("grbal"))
-        adapter, episode = OnlineAdapter(checkpoint), Episode(PERIOD / SECOND, past())
-        states, commands = drive()
         for i, model in enumerate(models):
-            episode.add_state(model.stamp, states[i])
-            expected = adapter.adapt(episode.window(), model.stamp).model
-            episode.add_command(model.stamp, commands[i], 0.0)
-            assert model.status == expected.status
-            assert model.checkpoint_id == checkpoint.id
-            for ours, theirs in zip(model.change, expected.change, strict=True):
-                torch.testing.assert_close(ours.forward, theirs.forward)
-                torch.testing.assert_close(ours.backward, theirs.backward)
+            twin.follow(i, model)
+        assert np.all(np.diff([model.version for model in models]) == 1)
+        statuses = [model.status for model in models]
+        if method == "mb":
+            assert set(statuses) == {AdaptationStatus.NOT_ADAPTIVE}
+        else:
+            assert statuses[:length] == [AdaptationStatus.SHORT_WINDOW] * length
+            assert set(statuses[length:]) <= {AdaptationStatus.ADAPTED, AdaptationStatus.LOSS_INCREASE}
+            assert statuses[length:].count(AdaptationStatus.ADAPTED) > 4
+        kinds = {type(part) for model in models for part in model.change}
+        assert kinds == {"mb": set(), "mb_de": {Layer}}.get(method, {Factors})
 
         until(lambda: loop.peer.stamps(names.ADAPTATION_METRICS)[-1] == models[-1].stamp)
         metrics = named_values(loop.peer.of(names.ADAPTATION_METRICS)[-1])
-        assert metrics["window"] == past()
+        assert metrics["window"] == metrics["past"] == (0 if method == "mb" else length)
         assert metrics["version"] == models[-1].version
         assert metrics["loss_after"] <= metrics["loss_before"] or not metrics["adapted"]
-        until(lambda: loop.peer.figure(STATUS, "window") == past())
+        assert metrics["adapt_s"] > 0.0
+        assert {status: metrics[status] for status in AdaptationStatus} == {
+            status: float(status is statuses[-1]) for status in AdaptationStatus}
+        until(lambda: loop.peer.figure(STATUS, f"answers: {statuses[-1]}") >= statuses.count(statuses[-1]))
+        assert loop.peer.figure(STATUS, "window") == metrics["window"]
+        loop.peer.says(STATUS, statuses[-1])
 
 
 def test_repeated_state_gets_the_same_bytes() -> None:
@@ -268,11 +305,202 @@ def test_missing_command_in_real_time_empties_the_window() -> None:
         until(lambda: peer.figure(STATUS, "cuts: no_command") == 1)
 
 
-def test_method_without_adaptation() -> None:
-    with running(method="mb") as loop:
-        for _ in range(3):
+# Settings, while it walks --------------------------------------------------------------------------------------------
+
+
+def _messages(values: dict[str, Any]) -> list[Any]:
+    return [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+
+
+def set_parameters(peer: Peer, **values: Any) -> str:
+    """Set parameters one by one and return the reasons of those that are refused."""
+    results = peer.call(SetParameters, "adaptation/set_parameters",
+                        SetParameters.Request(parameters=_messages(values))).results
+    assert all(bool(result.reason) != result.successful for result in results)
+    return "; ".join(result.reason for result in results if not result.successful)
+
+
+def _length(model: AdaptedModel) -> int:
+    """Return the rank of a change, which is M for one step."""
+    assert model.status is AdaptationStatus.ADAPTED
+    part = model.change[0]
+    assert isinstance(part, Factors)
+    return len(part.forward)
+
+
+def test_settings_are_followed_from_the_next_tick_on() -> None:
+    with running() as loop:
+        _fill(loop)
+
+        def after(index: int, **values: Any) -> AdaptedModel:
+            """Set parameters, and compare the next model with that of pure classes that never knew others."""
+            assert not set_parameters(loop.peer, **values)
+            trained = AdaptationSettings.of(load_checkpoint(shipped_checkpoint("grbal")))
+            twin = Twin(past=values.get("past") or trained.past, steps=values.get("inner_steps") or trained.steps,
+                        rates=tuple(rate * values.get("inner_rate_scale", 1.0) for rate in trained.rates))
+            states, commands = drive()
+            for i in range(index):
+                twin.episode.add_state(START + i * PERIOD, states[i])
+                twin.episode.add_command(START + i * PERIOD, commands[i], 0.0)
             model = loop.tick()
-            assert (model.status, model.method, list(model.change)) == (AdaptationStatus.NOT_ADAPTIVE, "mb", [])
+            twin.follow(index, model)
+            return model
+
+        reset = {"past": 0, "inner_steps": 0, "inner_rate_scale": 1.0}
+        assert _length(after(loop.next, past=5)) == 5
+        # What was kept before is still there: a longer window need not wait.
+        assert _length(after(loop.next, **reset)) == past()
+        assert _length(after(loop.next, inner_steps=3)) == 3 * past()
+        weak, strong = (after(loop.next, **{**reset, "inner_rate_scale": scale}) for scale in (0.25, 0.5))
+        assert _length(weak) == _length(strong) == past()
+        still = after(loop.next, inner_rate_scale=0.0)
+        assert not any(torch.any(part.backward) for part in still.change)
+        after(loop.next, **reset)
+
+        assert not set_parameters(loop.peer, adapt=False)
+        model = loop.tick()
+        assert (model.status, list(model.change)) == (AdaptationStatus.DISABLED, [])
+        loop.peer.says(STATUS, "disabled")
+        assert loop.peer.status(STATUS).level == DiagnosticStatus.OK, "it is what was asked for"
+        assert not set_parameters(loop.peer, adapt=True)
+        assert loop.tick().status is AdaptationStatus.ADAPTED
+
+        assert not set_parameters(loop.peer, past=past() + 20)
+        assert loop.tick().status is AdaptationStatus.SHORT_WINDOW
+        statuses = [loop.tick().status for _ in range(past() + 20 - loop.next + 1)]
+        assert set(statuses[:-1]) <= {AdaptationStatus.SHORT_WINDOW}
+        assert statuses[-1] is not AdaptationStatus.SHORT_WINDOW
+
+
+def test_bad_settings_are_refused_with_a_reason() -> None:
+    bad: list[tuple[str, Any, str]] = [
+        ("past", -1, "past out of range"), ("past", 100_000, "past out of range"), ("past", 3.5, "type"),
+        ("inner_steps", -1, "inner_steps out of range"), ("inner_steps", 1000, "inner_steps out of range"),
+        ("inner_rate_scale", -0.5, "inner_rate_scale out of range"),
+        ("inner_rate_scale", 101.0, "inner_rate_scale out of range"),
+        ("inner_rate_scale", math.nan, "inner_rate_scale out of range"),
+        ("inner_rate_scale", math.inf, "inner_rate_scale out of range"),
+        ("adapt", "no", "type"), ("adapt_budget", 0.0, "adapt_budget out of range"), ("method", "mb", "read-only"),
+        ("checkpoint", "other.safetensors", "read-only"), ("control_period", 0.2, "read-only")]
+    with NodeThread(AdaptationNode, lockstep=True) as node, Peer(lockstep=True) as peer:
+        before = dict(node.node.settings)
+        for name, value, reason in bad:
+            assert reason in set_parameters(peer, **{name: value})
+            assert node.node.get_parameter(name).value == before[name]
+            # Together with good ones: all or nothing.
+            together = _messages({"inner_steps": 2, "adapt": False} | {name: value})
+            result = peer.call(SetParametersAtomically, "adaptation/set_parameters_atomically",
+                               SetParametersAtomically.Request(parameters=together)).result
+            assert not result.successful and reason in result.reason
+            assert node.node.settings == before
+
+
+def test_settings_outlive_a_restart_and_can_be_made_before_it() -> None:
+    with NodeThread(AdaptationNode, lockstep=True, autostart=False, inner_steps=2) as node, Peer(lockstep=True) as peer:
+        assert not set_parameters(peer, past=3)
+        trained = AdaptationSettings.of(load_checkpoint(shipped_checkpoint("grbal")))
+        for scale in (1.0, 2.0):
+            assert peer.transition("adaptation", Transition.TRANSITION_CONFIGURE)
+            assert node.node._adapter.settings == AdaptationSettings(
+                3, tuple(rate * scale for rate in trained.rates), 2)
+            assert not set_parameters(peer, inner_rate_scale=2.0)
+            assert peer.transition("adaptation", Transition.TRANSITION_CLEANUP)
+        described = {name: parameter_value_to_python(node.node.get_parameter(name).get_parameter_value())
+                     for name in ("past", "inner_steps", "inner_rate_scale")}
+        assert described == {"past": 3, "inner_steps": 2, "inner_rate_scale": 2.0}
+
+
+def test_answers_over_budget_are_counted_and_reported() -> None:
+    with running(adapt_budget=0.0001) as loop:
+        _fill(loop)
+        until(lambda: loop.peer.stamps(names.ADAPTATION_METRICS)[-1] == loop.newest.stamp)
+        assert named_values(loop.peer.of(names.ADAPTATION_METRICS)[-1])["over_budget"] == 1.0
+        until(lambda: loop.peer.status(STATUS).level == DiagnosticStatus.WARN
+              and loop.peer.figure(STATUS, "answers over budget") > 0)
+        assert not set_parameters(loop.peer, adapt_budget=1.0)
+        loop.tick()
+        until(lambda: loop.peer.stamps(names.ADAPTATION_METRICS)[-1] == loop.newest.stamp)
+        assert named_values(loop.peer.of(names.ADAPTATION_METRICS)[-1])["over_budget"] == 0.0
+        until(lambda: loop.peer.status(STATUS).level == DiagnosticStatus.OK, "a warning is about now")
+
+
+# What is carried from tick to tick -----------------------------------------------------------------------------------
+
+
+def _reset(loop: Loop) -> None:
+    assert loop.peer.trigger(names.ADAPTATION_RESET).success
+
+
+def _restart(loop: Loop) -> None:
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        assert loop.peer.transition("adaptation", transition)
+
+
+def _rebuild(loop: Loop) -> None:
+    """Go all the way down and up; what listens is then another one."""
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP,
+                       Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        assert loop.peer.transition("adaptation", transition)
+
+    def answered() -> bool:
+        loop.state()
+        time.sleep(0.05)
+        return loop.newest.stamp == loop.time
+
+    until(answered)
+    assert loop.newest.status is AdaptationStatus.SHORT_WINDOW
+    # A gap, so that it is as if nothing had been.
+    loop.advance(1.0)
+
+
+def _begin_again(loop: Loop) -> None:
+    loop.time = START // 2
+
+
+def _gap(loop: Loop) -> None:
+    loop.advance(0.5)
+
+
+def _stop(loop: Loop) -> None:
+    loop.state()
+    loop.answer()
+    loop.peer.publish(names.MOTOR_COMMANDS, motor_commands(np.zeros(2), loop.time))
+    loop.advance()
+
+
+@pytest.mark.parametrize("begin_anew", [_reset, _restart, _rebuild, _begin_again, _gap, _stop])
+@pytest.mark.parametrize("method", ["grbal", "mb_de", "rebal"])
+def test_a_new_beginning_keeps_nothing(method: str, begin_anew: Callable[[Loop], None]) -> None:
+    with running(method=method) as loop:
+        for _ in range(past(method) + 4):
+            loop.tick()
+        begin_anew(loop)
+        twin, seen = Twin(method), set()
+        for _ in range(past(method) + 4):
+            index = loop.next
+            model = loop.tick()
+            twin.follow(index, model)
+            seen.add(model.status)
+        assert AdaptationStatus.SHORT_WINDOW in seen
+        assert len(seen) > 1, "it adapts again"
+
+
+def test_dynamic_evaluation_falls_back_at_numbers_that_are_not_finite() -> None:
+    with running(method="mb_de") as loop:
+        for _ in range(past("mb_de") + 4):
+            loop.tick()
+        loop.state(position=[math.nan] * STATE.size)
+        assert loop.answer().status is AdaptationStatus.SHORT_WINDOW
+        loop.command()
+        loop.advance()
+        assert loop.tick().status is AdaptationStatus.SHORT_WINDOW
+        twin = Twin("mb_de")
+        # The state before is the first good one.
+        twin.follow(loop.next - 1, loop.newest)
+        for _ in range(past("mb_de") + 2):
+            index = loop.next
+            twin.follow(index, loop.tick())
+        until(lambda: loop.peer.figure(STATUS, "cuts: not_finite") >= 1)
 
 
 def test_lifecycle_twice_round() -> None:
@@ -310,7 +538,12 @@ def test_bad_checkpoints_and_parameters(tmp_path: Path) -> None:
             ({"checkpoint": str(foreign)}, "not a checkpoint of l2a_ros"),
             ({"checkpoint": str(shipped_checkpoint("mb"))}, "trained for method 'mb', not 'grbal'"),
             ({"control_period": 0.05}, "trained for a control period of 0.1 s, not 0.05 s"),
-            ({"method": "magic"}, "unknown method 'magic'; known: grbal, mb")):
+            ({"method": "magic"}, "unknown method 'magic'; known: grbal, mb, mb_de, rebal"),
+            ({"past": 1000}, "past is out of range"), ({"inner_rate_scale": -1.0}, "inner_rate_scale is out of range"),
+            ({"inner_steps": -1}, "inner_steps is out of range"),
+            ({"adapt": "perhaps"}, "parameter adapt must be of type bool"),
+            ({"method": "mb_de", "checkpoint": str(shipped_checkpoint("grbal"))},
+             "trained for method 'grbal', not 'mb'")):
         assert message in refusal(AdaptationNode, **parameters)
     assert_refused("adaptation", "damaged or truncated", checkpoint=str(truncated))
 
