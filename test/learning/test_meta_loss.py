@@ -177,13 +177,24 @@ def test_second_derivatives_of_the_loss_are_refused() -> None:
         torch.autograd.grad(loss, rates, create_graph=True)
 
 
+@pytest.mark.parametrize("hidden", [6, 512])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_what_is_not_a_number_is_not_hidden(hidden: int, dtype: torch.dtype | None) -> None:
+    flat, rates = leaves([4, hidden, hidden, 3], 7, False, torch.float32)
+    windows = draw_windows(7, 32, 16, 16, dtype=torch.float32)
+    windows.past_inputs[0, 0, 0] = float("nan")
+    loss = meta_loss(unflatten(flat), rates, windows, dtype=dtype)
+    assert torch.isnan(loss)
+    assert all(torch.isnan(gradient).any() for gradient in torch.autograd.grad(loss, [*flat, rates]))
+
+
 def test_half_precision_is_near(seed: int = 6) -> None:
     """bfloat16 has 8 bits: a relative 4e-3 for each number, less for what sums over many."""
     windows = draw_windows(seed, 32, 16, 16, (24, 24), torch.float32)
     flat, rates = leaves([24, 128, 128, 24], seed, True, torch.float32)
     exact, near = (meta_loss(unflatten(flat), rates, windows, dtype=dtype) for dtype in (None, torch.bfloat16))
     assert near.dtype == torch.float32
-    assert float(near) == pytest.approx(float(exact), rel=0.01)
+    assert float(near.detach()) == pytest.approx(float(exact.detach()), rel=0.01)
     of_exact, of_near = (torch.autograd.grad(loss, [*flat, rates]) for loss in (exact, near))
     assert all(gradient.dtype == torch.float32 for gradient in of_near)
     for one, other in zip(of_near, of_exact, strict=True):

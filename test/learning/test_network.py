@@ -177,6 +177,25 @@ def test_meta_gradient_is_not_the_first_order_one() -> None:
     assert max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(full, first_order, strict=True)) > 0.01
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_first_order_steps_have_constant_gradients(steps: int) -> None:
+    """The step size has its derivative, the inner gradients have none; against explicit copies with detached ones."""
+    sizes = [4, 8, 6, 3]
+    x, y, x_later, y_later = draw(0, (5, 4), (5, 3), (5, 4), (5, 3))
+    ours = [tensor.requires_grad_() for tensor in flatten(random_weights(sizes, 0))]
+    rate = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    weights = [Layer(ours[i], ours[i + 1]) for i in range(0, len(ours), 2)]
+    change, _ = inner_steps(weights, x, y, rate, steps, first_order=True)
+    loss = (forward(weights, x_later, change) - y_later).square().mean()
+    moved = ours
+    for _ in range(steps):
+        gradients = torch.autograd.grad(plain_loss(moved, x, y), moved)
+        moved = [tensor - rate * gradient for tensor, gradient in zip(moved, gradients, strict=True)]
+    expected = torch.autograd.grad(plain_loss(moved, x_later, y_later), [*ours, rate])
+    for one, other in zip(torch.autograd.grad(loss, [*ours, rate]), expected, strict=True):
+        assert_relative(one, other)
+
+
 def test_meta_gradient_by_finite_differences() -> None:
     x, y, x_later, y_later = draw(3, (4, 3), (4, 2), (4, 3), (4, 2))
     layers = random_weights([3, 6, 2], 3)
