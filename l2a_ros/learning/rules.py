@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from l2a_ros.learning.checkpoint import Checkpoint
-from l2a_ros.learning.network import Change, Layer, Weights, forward, gradient_factors, inner_steps
+from l2a_ros.learning.network import Change, Layer, Weights, forward, gradient_factors
+from l2a_ros.learning.window_step import WindowStep
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,14 @@ class GradientSteps:
     """GrBAL: gradient steps on the window, from the trained weights every time."""
 
     def __init__(self, checkpoint: Checkpoint, settings: AdaptationSettings) -> None:
-        self._weights, self._settings = checkpoint.weights, settings
+        self._step = WindowStep(checkpoint.weights, settings.rates, settings.past, settings.steps)
 
     def reset(self) -> None:
         """Nothing is kept."""
 
     def __call__(self, inputs: Tensor, targets: Tensor) -> Step:
         """Adapt to a window."""
-        change, loss = inner_steps(self._weights, inputs, targets, self._settings.rates, self._settings.steps)
-        return Step(change, float(loss), _loss(self._weights, inputs, targets, change), change_norm(change))
+        return Step(*self._step(inputs, targets))
 
 
 class CarriedSteps:
