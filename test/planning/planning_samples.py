@@ -20,8 +20,8 @@ INPUT_NAMES = (*INPUT_STATE_NAMES, *ACTION.names)
 
 
 def card(hidden: tuple[int, ...]) -> ModelCard:
-    return ModelCard(method="grbal", hidden_sizes=hidden, past=4, future=4, inner_rates=(0.1,) * (len(hidden) + 1), inner_steps=1,
-                     control_period=0.1)
+    return ModelCard(method="grbal", hidden_sizes=hidden, past=4, future=4, inner_rates=(0.1,) * (len(hidden) + 1),
+                     inner_steps=1, control_period=0.1)
 
 
 def random_checkpoint(seed: int = 0, hidden: tuple[int, ...] = (20, 10)) -> Checkpoint:

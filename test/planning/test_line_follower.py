@@ -17,7 +17,7 @@ from l2a_ros.planning.line_follower import LineFollower
 from l2a_ros.planning.line_following import LineFollowingWeights
 from l2a_ros.planning.random_shooting import PlanStatus, RandomShooting, RandomShootingSettings
 from l2a_ros.planning.rollout import RolloutEngine
-from l2a_ros.robot.layout import STATE
+from l2a_ros.robot.layout import INPUT_SIZE, STATE
 from l2a_ros.robot.limits import LegRateLimits
 
 STEP = 100_000_000
@@ -117,7 +117,7 @@ def test_model_that_does_not_fit() -> None:
 
 def test_model_that_is_not_finite() -> None:
     checkpoint, made = walker(), follower()
-    model = adapted(checkpoint, [Factors(torch.full((1, 22), math.nan), torch.ones(1, 24))])
+    model = adapted(checkpoint, [Factors(torch.full((1, INPUT_SIZE), math.nan), torch.ones(1, 24))])
     decision = made.decide(state_at(), START, model, 0.0)
     assert decision.rates.tolist() == [0.0, 0.0]
     assert decision.reason == "no plan: no_finite_candidate"
@@ -130,7 +130,7 @@ def test_adapted_model_is_the_one_planned_with_and_only_for_its_tick() -> None:
     """A change that swaps the sides makes the plan turn the other way."""
     checkpoint, made, state = walker(), follower(), state_at(0.0, -0.1)
     # 8 mrad per rad/s of difference to the right; the second row takes out the bias that the first one brings.
-    forward, backward = torch.zeros(2, 22), torch.zeros(2, 24)
+    forward, backward = torch.zeros(2, INPUT_SIZE), torch.zeros(2, 24)
     forward[0, -2], forward[0, -1] = 0.008, -0.008
     backward[0, STATE.index("yaw_sin")], backward[1, STATE.index("yaw_sin")] = 1.0, -1.0
     models = [None, adapted(checkpoint, [Factors(forward, backward)]), None]

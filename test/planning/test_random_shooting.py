@@ -26,6 +26,7 @@ from l2a_ros.planning.line_path import LinePath
 from l2a_ros.planning.planners import make_planner, planner_names
 from l2a_ros.planning.random_shooting import Plan, PlanStatus, RandomShooting, RandomShootingSettings
 from l2a_ros.robot.frames import planar_pose_of
+from l2a_ros.robot.layout import INPUT_SIZE
 from l2a_ros.robot.limits import STAND, LegRateLimits
 
 PATH = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.5]])
@@ -213,7 +214,7 @@ def test_model_that_is_not_finite_gives_no_plan(value: float) -> None:
     checkpoint = walker()
     engine, shooting = ListeningEngine(checkpoint), planner()
     plan(shooting, ListeningEngine(checkpoint), tick=10)
-    engine.set_change([Factors(torch.full((1, 22), value), torch.ones(1, 24))])
+    engine.set_change([Factors(torch.full((1, INPUT_SIZE), value), torch.ones(1, 24))])
     found = plan(shooting, engine, tick=11)
     assert found.status is PlanStatus.NO_FINITE_CANDIDATE
     assert found.actions.shape == (0, 2)

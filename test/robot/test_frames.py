@@ -51,8 +51,9 @@ def moved(states: Tensor, x: float, y: float, turn: float) -> Tensor:
 
 
 def test_sizes() -> None:
-    assert (INPUT_SIZE, OUTPUT_SIZE) == (22, 24)
-    assert set(STATE.names) - set(INPUT_STATE_NAMES) == {"position_x", "position_y", "yaw_cos", "yaw_sin"}
+    assert (INPUT_SIZE, OUTPUT_SIZE) == (21, 24)
+    assert set(STATE.names) - set(INPUT_STATE_NAMES) == {
+        "position_x", "position_y", "position_z", "yaw_cos", "yaw_sin"}
 
 
 @settings(deadline=None, max_examples=60)

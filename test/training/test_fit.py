@@ -25,8 +25,8 @@ from l2a_ros.training.fit import Trainer
 from l2a_ros.training.settings import TrainingSettings
 from l2a_ros.training.windows import split_recordings
 
-TINY = TrainingSettings(method="grbal", hidden_sizes=(24,), past=8, future=4, inner_rate=0.1, learn_rates=False, meta_batch=16,
-                        learning_rate=5e-3, epochs=6, held_out=0.25, patience=50, seed=1)
+TINY = TrainingSettings(method="grbal", hidden_sizes=(24,), past=8, future=4, inner_rate=0.1, learn_rates=False,
+                        meta_batch=16, learning_rate=5e-3, epochs=6, held_out=0.25, patience=50, seed=1)
 DATA = recordings(8)
 
 
