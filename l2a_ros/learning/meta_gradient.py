@@ -26,7 +26,7 @@ def _mask(arriving: Tensor, hidden: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(arriving, hidden, 0)  # type: ignore[no-any-return]
 
 
-def _sum(product: Tensor, dim: int | None = None) -> Tensor:
+def _sum(product: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
     return product.sum(dim, dtype=torch.promote_types(product.dtype, torch.float32))
 
 
@@ -55,12 +55,13 @@ class Adaptation:
     Args:
         weight: ``(out, in)`` of each layer.
         bias: ``(out,)`` of each layer.
-        rates: step sizes ``(layers,)``.
+        rates: step sizes of each layer, a scalar or one per unit ``(out,)``.
         batch: number of windows b.
     """
 
-    def __init__(self, weight: Sequence[Tensor], bias: Sequence[Tensor], rates: Tensor, batch: int) -> None:
-        self.weight, self.bias, self.rates = weight, bias, rates.unbind()
+    def __init__(self, weight: Sequence[Tensor], bias: Sequence[Tensor], rates: Sequence[Tensor],
+                 batch: int) -> None:
+        self.weight, self.bias, self.rates = weight, bias, rates
         self.batch = batch
         self.steps: list[Evaluation] = []
         #: Factors of the change so far, ``(b, R, in)`` and ``(b, R, out)`` of each layer; R grows by M with each step.
@@ -137,7 +138,8 @@ class WayBack:
             arriving: ``(b * K, out)``.
 
         Returns:
-            Gradients like the weights, like the biases, and ``(layers,)`` of the rates; in single precision at least.
+            Gradients like the weights, like the biases, and of the rates of all layers in a row; in single precision at
+            least.
         """
         steps, layers = self._adaptation.steps, range(len(self._weight))
         self._through_evaluation(future, arriving, None)
@@ -146,12 +148,13 @@ class WayBack:
         for number in range(len(steps) - 1, -1, -1):
             step, before, own = steps[number], number * rank, slice(number * rank, (number + 1) * rank)
             for i in layers:
-                of_rates[i].append(-_sum(self._backward[i][:, own] * self._adaptation.windows(step.arriving[i])))
+                moved = self._backward[i][:, own] * self._adaptation.windows(step.arriving[i])
+                of_rates[i].append(-_sum(moved, (0, 1) if self._adaptation.rates[i].ndim else None))
             if not self._first_order:
                 arriving = self._through_descent(step, before, own)
                 self._through_evaluation(step, arriving, own)
         weight, bias = ([part for part in parts if part is not None] for parts in (self._weight, self._bias))
-        return weight, bias, torch.stack([torch.stack(terms).sum() for terms in of_rates])
+        return weight, bias, torch.cat([torch.stack(terms).sum(0).reshape(-1) for terms in of_rates])
 
     def _through_evaluation(self, evaluation: Evaluation, arriving: Tensor, own: slice | None) -> None:
         """Go down through the layers; ``own`` are the rows of the factors that are this evaluation's hidden units."""

@@ -39,7 +39,7 @@ def meta_loss(weights: Weights, rates: Rates, windows: MetaWindows, steps: int =
 
     Args:
         weights: the trained weights; gradients reach them through the inner steps too.
-        rates: step size, one for all layers or one per layer; a tensor that requires a gradient gets one.
+        rates: step sizes (:data:`~l2a_ros.learning.network.Rates`); a tensor that requires a gradient gets one.
         windows: the batch.
         steps: inner steps, at least 1.
         first_order: leave out the second derivative: the inner gradients count as constant, their step size does not.
@@ -56,7 +56,7 @@ def meta_loss(weights: Weights, rates: Rates, windows: MetaWindows, steps: int =
         raise ValueError(f"{steps} inner steps; it takes at least 1")
     flat = [layer.weight for layer in weights] + [layer.bias for layer in weights]
     return _MetaLoss.apply(  # type: ignore[no-any-return,no-untyped-call]
-        windows, steps, first_order, dtype, _rate_per_layer(rates, weights), *flat)
+        windows, steps, first_order, dtype, _rate_vector(rates, weights), *flat)
 
 
 def composed_meta_loss(weights: Weights, rates: Rates, windows: MetaWindows, steps: int = 1,
@@ -66,12 +66,16 @@ def composed_meta_loss(weights: Weights, rates: Rates, windows: MetaWindows, ste
     return (forward(weights, windows.future_inputs, change) - windows.future_targets).square().mean()
 
 
-def _rate_per_layer(rates: Rates, weights: Weights) -> Tensor:
-    if isinstance(rates, Tensor) and rates.ndim == 0:
-        return rates.expand(len(weights))
-    of_layer = layer_rates(rates, len(weights))
+def _rate_vector(rates: Rates, weights: Weights) -> Tensor:
+    """Return the step sizes as one tensor, per layer or per unit."""
+    if isinstance(rates, Tensor):
+        return rates.expand(len(weights)) if rates.ndim == 0 else rates
+    of_layer = layer_rates(rates, [len(layer.bias) for layer in weights])
     like = weights[0].weight
-    return rates if isinstance(rates, Tensor) else torch.tensor(of_layer, dtype=like.dtype, device=like.device)
+    if any(isinstance(rate, Tensor) and rate.ndim for rate in of_layer):
+        return torch.cat([torch.as_tensor(rate, dtype=like.dtype, device=like.device).expand(len(layer.bias))
+                          for rate, layer in zip(of_layer, weights, strict=True)])
+    return torch.stack([torch.as_tensor(rate, dtype=like.dtype, device=like.device) for rate in of_layer])
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -84,7 +88,8 @@ class _MetaLoss(torch.autograd.Function):
                 rates: Tensor, *flat: Tensor) -> Tensor:
         computed = [tensor if dtype is None else tensor.to(dtype) for tensor in flat]
         kind, layers = computed[0].dtype, len(flat) // 2
-        adaptation = Adaptation(computed[:layers], computed[layers:], rates, len(windows.past_inputs))
+        of_layer = [torch.as_tensor(rate) for rate in layer_rates(rates, [len(bias) for bias in flat[layers:]])]
+        adaptation = Adaptation(computed[:layers], computed[layers:], of_layer, len(windows.past_inputs))
         past_inputs, past_targets = _rows(windows.past_inputs).to(kind), _rows(windows.past_targets)
         for _ in range(steps):
             adaptation.step(past_inputs, past_targets)

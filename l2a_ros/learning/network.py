@@ -44,8 +44,9 @@ class Factors:
 #: The change of one layer: factors where it has a low rank, else the whole difference.
 LayerChange = Factors | Layer
 Change = Sequence[LayerChange]
-#: Step size of the inner step: one for all layers, or one per layer ``(layers,)``.
-Rates = float | Tensor | Sequence[float]
+#: Step sizes of the inner step: one for all layers, one per layer ``(layers,)``, or one per unit of every layer, a
+#: vector with those of all layers in a row. In a sequence each layer has a number or a vector of its own.
+Rates = float | Tensor | Sequence[float | Tensor]
 
 
 def initial_weights(sizes: Sequence[int], generator: torch.Generator) -> Weights:
@@ -114,16 +115,22 @@ def gradient_factors(weights: Weights, inputs: Tensor, targets: Tensor,
     return gradients, loss
 
 
-def layer_rates(rates: Rates, layers: int) -> list[float | Tensor]:
-    """Return one step size per layer.
+def layer_rates(rates: Rates, outputs: Sequence[int]) -> list[float | Tensor]:
+    """Return the step sizes of each layer: a number, or a vector with one for each of its units.
+
+    Args:
+        rates: as they may be given.
+        outputs: units of each layer.
 
     Raises:
-        ValueError: if there are as many neither as one nor as layers.
+        ValueError: if there are neither one nor as many as layers or as units.
     """
     if isinstance(rates, float | int) or (isinstance(rates, Tensor) and rates.ndim == 0):
-        return [rates] * layers
-    if len(rates) != layers:
-        raise ValueError(f"{len(rates)} step sizes for {layers} layers")
+        return [rates] * len(outputs)
+    if isinstance(rates, Tensor) and len(rates) == sum(outputs) != len(outputs):
+        return list(rates.split(list(outputs)))
+    if len(rates) != len(outputs):
+        raise ValueError(f"{len(rates)} step sizes for {len(outputs)} layers of {list(outputs)} units")
     return list(rates)
 
 
@@ -135,14 +142,14 @@ def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rates: Rates,
         weights: where the steps start.
         inputs: windows ``(..., M, in)``, normalised.
         targets: ``(..., M, out)``, normalised.
-        rates: step size, one for all layers or one per layer.
+        rates: step sizes (:data:`Rates`).
         steps: number of steps on the same window.
         first_order: for a later derivative the gradients count as constant; the step sizes do not.
 
     Returns:
         The change of the weights as factors of rank ``M * steps``, and the loss before the first step ``(...,)``.
     """
-    of_layer = layer_rates(rates, len(weights))
+    of_layer = layer_rates(rates, [len(layer.bias) for layer in weights])
     change: list[Factors] | None = None
     first_loss: Tensor | None = None
     for _ in range(steps):

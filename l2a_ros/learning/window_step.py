@@ -21,7 +21,7 @@ class WindowStep:
 
     Args:
         weights: where the steps start; read once, a later change of them is not seen.
-        rates: step size, one for all layers or one per layer.
+        rates: step sizes (:data:`~l2a_ros.learning.network.Rates`).
         past: M.
         steps: number of steps on the same window, at least 1.
 
@@ -35,7 +35,9 @@ class WindowStep:
         flat = [(layer.weight.detach().clone(), layer.bias.detach().clone()) for layer in weights]
         self._up = [PackedProduct(weight, bias, past) for weight, bias in flat]
         self._down = [PackedProduct(weight.t(), None, past) for weight, _ in flat]
-        self._rates = [-float(rate) for rate in layer_rates(rates, len(weights))]
+        of_layer = layer_rates(rates, [len(bias) for _, bias in flat])
+        self._rates = [-rate.detach().to(bias) if isinstance(rate, Tensor) and rate.ndim else -float(rate)
+                       for rate, (_, bias) in zip(of_layer, flat, strict=True)]
         self._steps = steps
         first, last = flat[0][0], flat[-1][0]
         self._input_shape, self._target_shape = (past, first.shape[1]), (past, last.shape[0])

@@ -102,6 +102,38 @@ def test_numbers_of_the_composition(seed: int, hidden: list[int], steps: int, fi
                       list(torch.autograd.grad(3.0 * theirs, [*flat, rates])))) < 1e-9
 
 
+@settings(deadline=None, max_examples=30)
+@given(seeds, hidden_sizes, batches, counts, counts, numbers_of_steps, st.booleans())
+def test_a_step_size_per_unit(seed: int, hidden: list[int], batch: int, past: int, future: int, steps: int,
+                              first_order: bool) -> None:
+    """One step size for every unit, against explicit copies whose rows each take their own."""
+    sizes = [4, *hidden, 3]
+    units = sum(sizes[1:])
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(units, generator=generator, dtype=torch.float64) * 0.2 + 0.02
+    windows = draw_windows(seed, batch, past, future)
+    ours, theirs = ([tensor.requires_grad_() for tensor in flatten(random_weights(sizes, seed))] for _ in range(2))
+    our_rates, their_rates = (drawn.clone().requires_grad_() for _ in range(2))
+    loss = meta_loss(unflatten(ours), our_rates, windows, steps, first_order)
+    # With as many units as layers (all of them single) the two forms are the same.
+    of_layer = their_rates.split(sizes[1:])
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(batch):
+        own: list[Tensor] = theirs
+        for _ in range(steps):
+            gradients = torch.autograd.grad(plain_loss(own, windows.past_inputs[i], windows.past_targets[i]), own,
+                                            create_graph=True)
+            if first_order:
+                gradients = tuple(gradient.detach() for gradient in gradients)
+            own = [tensor - (rate.unsqueeze(1) if tensor.ndim == 2 else rate) * gradient
+                   for tensor, rate, gradient in zip(own, [r for r in of_layer for _ in range(2)], gradients, strict=True)]
+        total = total + plain_loss(own, windows.future_inputs[i], windows.future_targets[i]) / batch
+    assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-8)
+    found = torch.autograd.grad(loss, [*ours, our_rates])
+    expected = torch.autograd.grad(total, [*theirs, their_rates])
+    assert max(errors(list(found), list(expected))) < 1e-5
+
+
 @pytest.mark.parametrize("steps", [1, 2])
 def test_finite_differences(steps: int) -> None:
     windows = draw_windows(5, 2, 4, 3)
