@@ -21,6 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_endurance(benches)
     _add_repeat(benches)
     _add_fidelity(benches)
+    _add_learning(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
@@ -97,5 +98,19 @@ def _add_fidelity(benches: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_fidelity(args: argparse.Namespace) -> int:
     """Drive the simulated robot as the real one was driven, and compare."""
     from l2a_ros.cli._fidelity import run
+
+    return run(args)
+
+
+def _add_learning(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    learning = benches.add_parser("learning", help="meta-training and the online step, beside other libraries")
+    learning.add_argument("--seconds", type=float, default=30.0, help="measuring in all, s (default: 30)")
+    learning.add_argument("--json", type=Path, help="also write the figures to this file")
+    learning.set_defaults(run=run_learning)
+
+
+def run_learning(args: argparse.Namespace) -> int:
+    """Measure outer steps of meta-training and the online step, ours and those of other libraries by turns."""
+    from l2a_ros.cli._learning import run
 
     return run(args)
