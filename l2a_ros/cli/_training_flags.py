@@ -19,7 +19,8 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     add("--future", type=int, default=16, help="K, transitions judged on (default: 16)")
     add("--inner-rate", type=float, default=0.05,
         help="step size of adaptation, where it starts if it is learned (default: 0.05)")
-    add("--fixed-rate", action="store_true", help="keep the inner rate instead of learning one per layer")
+    add("--fixed-rate", action="store_true", help="keep the inner rate instead of learning it")
+    add("--rate-per", default="unit", help="learn one inner rate per layer or per unit (default: unit)")
     add("--inner-steps", type=int, default=1, help="gradient steps per adaptation (default: 1)")
     add("--first-order", action="store_true", help="leave out the second derivative of the inner steps")
     add("--recurrent-size", type=int, default=64, help="units of rebal's memory (default: 64)")
@@ -43,7 +44,7 @@ def training_settings(args: argparse.Namespace) -> TrainingSettings:
 
     return TrainingSettings(
         method=args.method, hidden_sizes=tuple(args.hidden), past=args.past, future=args.future,
-        inner_rate=args.inner_rate, learn_rates=not args.fixed_rate, inner_steps=args.inner_steps,
-        first_order=args.first_order, recurrent_size=args.recurrent_size, frame=args.frame,
+        inner_rate=args.inner_rate, learn_rates=not args.fixed_rate, rate_per=args.rate_per,
+        inner_steps=args.inner_steps, first_order=args.first_order, recurrent_size=args.recurrent_size, frame=args.frame,
         meta_batch=args.meta_batch, learning_rate=args.learning_rate, weight_decay=args.weight_decay,
         epochs=args.epochs, patience=args.patience, precision=args.precision, seed=args.seed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +35,8 @@ class Checkpoint:
         outputs: normalisation of the predicted change.
         id: fingerprint of all tensors; adapted models name the checkpoint they belong to by it.
         encoder: what reads the windows of ``rebal``; None for the other methods.
+        sensitivity: how far each unit steps, times the step size of its layer, ``(out,)`` per layer; empty where all
+            units of a layer step alike.
     """
 
     card: ModelCard
@@ -42,6 +45,7 @@ class Checkpoint:
     outputs: Normalization
     id: str
     encoder: Encoder | None = None
+    sensitivity: tuple[Tensor, ...] = ()
 
     @property
     def frame(self) -> Frame:
@@ -63,12 +67,13 @@ class Checkpoint:
 
 
 def _tensors(weights: Weights, inputs: Normalization, outputs: Normalization,
-             encoder: Encoder | None) -> dict[str, Tensor]:
+             encoder: Encoder | None, sensitivity: Sequence[Tensor]) -> dict[str, Tensor]:
     tensors = {"input.mean": inputs.mean, "input.std": inputs.std,
                "output.mean": outputs.mean, "output.std": outputs.std}
     for i, layer in enumerate(weights):
         tensors[f"layer{i}.weight"] = layer.weight
         tensors[f"layer{i}.bias"] = layer.bias
+    tensors |= {f"layer{i}.sensitivity": units for i, units in enumerate(sensitivity)}
     if encoder is not None:
         tensors |= {_ENCODER + name: tensor for name, tensor in encoder.state_dict().items()}
     return {name: tensor.detach().to(torch.float32).contiguous() for name, tensor in tensors.items()}
@@ -83,22 +88,26 @@ def _fingerprint(tensors: dict[str, Tensor]) -> str:
 
 
 def make_checkpoint(card: ModelCard, weights: Weights, inputs: Normalization, outputs: Normalization,
-                    encoder: Encoder | None = None) -> Checkpoint:
+                    encoder: Encoder | None = None, sensitivity: Sequence[Tensor] = ()) -> Checkpoint:
     """Bundle a model and compute its id."""
-    return _bundle(card, _tensors(weights, inputs, outputs, encoder))
+    return _bundle(replace(card, has_sensitivity=bool(sensitivity)),
+                   _tensors(weights, inputs, outputs, encoder, sensitivity))
 
 
 def _bundle(card: ModelCard, tensors: dict[str, Tensor]) -> Checkpoint:
     layers = [Layer(tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"]) for i in range(len(card.hidden_sizes) + 1)]
     parts = {name.removeprefix(_ENCODER): tensor for name, tensor in tensors.items() if name.startswith(_ENCODER)}
     encoder = Encoder.from_tensors(parts).requires_grad_(False) if parts else None
+    sensitivity = tuple(tensors[f"layer{i}.sensitivity"] for i in range(len(layers) if card.has_sensitivity else 0))
     return Checkpoint(card, layers, Normalization(tensors["input.mean"], tensors["input.std"]),
-                      Normalization(tensors["output.mean"], tensors["output.std"]), _fingerprint(tensors), encoder)
+                      Normalization(tensors["output.mean"], tensors["output.std"]), _fingerprint(tensors), encoder,
+                      sensitivity)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; the file appears whole or not at all."""
-    tensors = _tensors(checkpoint.weights, checkpoint.inputs, checkpoint.outputs, checkpoint.encoder)
+    tensors = _tensors(checkpoint.weights, checkpoint.inputs, checkpoint.outputs, checkpoint.encoder,
+                       checkpoint.sensitivity)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(save(tensors, metadata=metadata_of(checkpoint.card)))

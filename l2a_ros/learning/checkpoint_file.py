@@ -37,6 +37,8 @@ class ModelCard:
         past: M, transitions adapted on.
         future: K, transitions the adapted model was judged on in training.
         inner_rates: step size of each layer on normalised data; for ``mb`` those of its dynamic evaluation.
+        has_sensitivity: whether the units of a layer differ in how far they step: tensors ``layer{i}.sensitivity``.
+        step_limit: longest step that training took for normal, as the norm of the change of all weights; 0 for none.
         inner_steps: gradient steps per adaptation.
         control_period: time between states, s.
         recurrent_size: units of the recurrent encoder of ``rebal``; 0 for the other methods.
@@ -54,6 +56,8 @@ class ModelCard:
     inner_rates: tuple[float, ...]
     inner_steps: int
     control_period: float
+    has_sensitivity: bool = False
+    step_limit: float = 0.0
     recurrent_size: int = 0
     frame: str = Frame.HEADING
     sources: tuple[str, ...] = ()
@@ -147,7 +151,9 @@ def _check_values(path: Path, card: ModelCard) -> None:
                             and all(_is_number(rate) and rate >= 0.0 for rate in card.inner_rates)),
             "recurrent_size": (_is_count(card.recurrent_size) if card.method == "rebal"
                                else _is_number(card.recurrent_size) and card.recurrent_size == 0),
-            "frame": card.frame in set(Frame),
+            "frame": isinstance(card.frame, str) and card.frame in set(Frame),
+            "has_sensitivity": isinstance(card.has_sensitivity, bool),
+            "step_limit": _is_number(card.step_limit) and card.step_limit >= 0.0,
             "control_period": _is_number(card.control_period) and card.control_period > 0.0,
             "state_names": all(isinstance(name, str) for name in card.state_names),
             "action_names": all(isinstance(name, str) for name in card.action_names)}
@@ -182,6 +188,8 @@ def _check_shapes(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]
         "input.mean": (sizes[0],), "input.std": (sizes[0],), "output.mean": (sizes[-1],), "output.std": (sizes[-1],)}
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         expected[f"layer{i}.weight"], expected[f"layer{i}.bias"] = (fan_out, fan_in), (fan_out,)
+        if card.has_sensitivity:
+            expected[f"layer{i}.sensitivity"] = (fan_out,)
     expected |= encoder_shapes(card)
     for name in sorted(expected.keys() | shapes.keys()):
         if expected.get(name) != shapes.get(name):
@@ -202,3 +210,5 @@ def _check_numbers(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             raise UserError(f"checkpoint {path} holds numbers that are not finite in {name}; train it again")
         if name.endswith(".std") and not np.all(tensor > 0.0):
             raise UserError(f"checkpoint {path} holds a spread in {name} that is not above zero; train it again")
+        if name.endswith(".sensitivity") and not np.all(tensor >= 0.0):
+            raise UserError(f"checkpoint {path} holds a step size in {name} that is below zero; train it again")

@@ -102,7 +102,8 @@ class Adaptation:
                 arriving = _mask(leaving, step.hidden[i])
         self.steps.append(step)
         entered = [self.windows(hidden) for hidden in step.hidden]
-        moved = [self.windows(part * -rate) for part, rate in zip(step.arriving, self.rates, strict=True)]
+        moved = [self.windows((part * -rate).to(part.dtype))
+                 for part, rate in zip(step.arriving, self.rates, strict=True)]
         if self.forward:
             entered = [torch.cat(pair, dim=1) for pair in zip(self.forward, entered, strict=True)]
             moved = [torch.cat(pair, dim=1) for pair in zip(self.backward, moved, strict=True)]
@@ -203,7 +204,7 @@ class WayBack:
         adaptation, windows = self._adaptation, self._adaptation.windows
         below: Tensor | None = None
         for i, arriving in enumerate(step.arriving):
-            gradient = (self._backward[i][:, own] * -adaptation.rates[i]).reshape(arriving.shape)
+            gradient = (self._backward[i][:, own] * -adaptation.rates[i]).to(arriving.dtype).reshape(arriving.shape)
             if below is not None:
                 left = _mask(below, step.hidden[i])
                 gradient = affine(left, adaptation.weight[i], add=gradient)

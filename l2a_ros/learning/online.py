@@ -27,12 +27,14 @@ class Adaptation:
         loss_before: mean squared error on the window before this tick's step (normalised units), NaN without a window.
         loss_after: the same after the step, NaN without a step.
         step_norm: Euclidean norm of the change of all weights, 0 without a change.
+        is_limited: whether the step was shortened to the longest one that training took for normal.
     """
 
     model: AdaptedModel
     loss_before: float
     loss_after: float
     step_norm: float
+    is_limited: bool = False
 
 
 class OnlineAdapter:
@@ -97,7 +99,7 @@ class OnlineAdapter:
         status = AdaptationStatus.NOT_ADAPTIVE if self._rule is None else AdaptationStatus.DISABLED
         change: Change = ()
         before = after = math.nan
-        norm = 0.0
+        norm, is_limited = 0.0, False
         if self._rule is not None and self.settings.is_enabled:
             status = AdaptationStatus.SHORT_WINDOW
             if window is not None and len(window) >= self.settings.past:
@@ -111,9 +113,9 @@ class OnlineAdapter:
                 elif after > before:
                     status = AdaptationStatus.LOSS_INCREASE
                 else:
-                    change, norm = tuple(step.change), step.norm
+                    change, norm, is_limited = tuple(step.change), step.norm, step.is_limited
         if status is not AdaptationStatus.ADAPTED:
             self.reset()
         self._version += 1
         model = AdaptedModel(stamp, self._version, self.checkpoint.id, self.method.name, status, change)
-        return Adaptation(model, before, after, norm)
+        return Adaptation(model, before, after, norm, is_limited)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from l2a_ros.learning.checkpoint import Checkpoint
-from l2a_ros.learning.network import Change, Layer, Weights, forward, gradient_factors
+from l2a_ros.learning.network import Change, Factors, Layer, Rates, Weights, forward, gradient_factors
 from l2a_ros.learning.window_step import WindowStep
 
 
@@ -23,19 +23,21 @@ class AdaptationSettings:
         past: M, transitions adapted on.
         rates: step size of each layer.
         steps: gradient steps per tick.
+        limit: longest step, as the norm of the change; a longer one is shortened to it. 0 for none.
         is_enabled: false keeps the trained weights.
     """
 
     past: int
     rates: tuple[float, ...]
     steps: int
+    limit: float = 0.0
     is_enabled: bool = True
 
     @staticmethod
     def of(checkpoint: Checkpoint) -> AdaptationSettings:
         """Return what a model was trained with."""
         card = checkpoint.card
-        return AdaptationSettings(card.past, card.inner_rates, card.inner_steps)
+        return AdaptationSettings(card.past, card.inner_rates, card.inner_steps, card.step_limit)
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ class Step:
         loss_before: mean squared error on the window of the weights that the step started from.
         loss_after: the same of the adapted model.
         norm: Euclidean norm of the change.
+        is_limited: whether the step would have been longer than the limit.
     """
 
     change: Change
     loss_before: float
     loss_after: float
     norm: float
+    is_limited: bool = False
 
 
 class Rule(Protocol):
@@ -87,14 +91,25 @@ class GradientSteps:
     """GrBAL: gradient steps on the window, from the trained weights every time."""
 
     def __init__(self, checkpoint: Checkpoint, settings: AdaptationSettings) -> None:
-        self._step = WindowStep(checkpoint.weights, settings.rates, settings.past, settings.steps)
+        rates: Rates = settings.rates
+        if checkpoint.sensitivity:
+            rates = [rate * units for rate, units in zip(settings.rates, checkpoint.sensitivity, strict=True)]
+        self._weights, self._limit = checkpoint.weights, settings.limit or math.inf
+        self._step = WindowStep(checkpoint.weights, rates, settings.past, settings.steps)
 
     def reset(self) -> None:
         """Nothing is kept."""
 
     def __call__(self, inputs: Tensor, targets: Tensor) -> Step:
         """Adapt to a window."""
-        return Step(*self._step(inputs, targets))
+        change, before, after, norm = self._step(inputs, targets)
+        if not norm > self._limit or not math.isfinite(norm):
+            return Step(change, before, after, norm)
+        # Where training has not been, gradients can be of any length. The direction is the window's, the length is one
+        # that was seen to help.
+        share = self._limit / norm
+        shorter = [Factors(part.forward, part.backward * share) for part in change]
+        return Step(shorter, before, _loss(self._weights, inputs, targets, shorter), self._limit, is_limited=True)
 
 
 class CarriedSteps:

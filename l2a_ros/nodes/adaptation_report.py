@@ -26,6 +26,7 @@ class AdaptationReport:
         self._latency = Statistics()
         self._statuses = dict.fromkeys(AdaptationStatus, 0)
         self._troubles = {_OVER_BUDGET: 0, _REFUSED: 0}
+        self._limited = 0
         self._reported: dict[str, int] = {}
         self._last: tuple[Adaptation, int] | None = None
 
@@ -52,11 +53,13 @@ class AdaptationReport:
         self._troubles[_OVER_BUDGET] += duration > budget
         model = adaptation.model
         self._statuses[model.status] += 1
+        self._limited += adaptation.is_limited
         return named_vector(
             ("loss_before", "loss_after", "step_norm", "adapt_s", "version", "window", "past", "over_budget",
-             *AdaptationStatus),
+             "step_limited", *AdaptationStatus),
             (adaptation.loss_before, adaptation.loss_after, adaptation.step_norm, duration, model.version, window, past,
-             duration > budget, *(status is model.status for status in AdaptationStatus)), model.stamp)
+             duration > budget, adaptation.is_limited,
+             *(status is model.status for status in AdaptationStatus)), model.stamp)
 
     def health(self, cuts: Mapping[Cut, int], time_jumps: int) -> Health:
         """Return the health of now; what has gone wrong since the last call makes it a warning."""
@@ -68,7 +71,8 @@ class AdaptationReport:
         values: dict[str, object] = {
             "method": last.model.method, "checkpoint": last.model.checkpoint_id, "version": last.model.version,
             "window": window, "loss before": last.loss_before, "loss after": last.loss_after,
-            "step norm": last.step_norm, **self._troubles, "time jumps": time_jumps}
+            "step norm": last.step_norm, **self._troubles, "time jumps": time_jumps,
+            "steps limited": self._limited}
         values |= {f"answers: {status}": count for status, count in self._statuses.items()}
         values |= {f"duration {name} (s)": value for name, value in self._latency.summary().items()}
         values |= {f"cuts: {reason}": count for reason, count in cuts.items()}

@@ -26,6 +26,8 @@ ADAPTATION_SCHEMA = (
     Parameter("inner_steps", 0, "gradient steps per tick; 0 for as many as in training (rebal takes none)", 0, 10,
               is_dynamic=True),
     Parameter("past", 0, "M, transitions adapted on; 0 for as many as in training", 0, LONGEST_PAST, is_dynamic=True),
+    Parameter("limit_step", True, "shorten steps that are longer than training took for normal (grbal)",
+              is_dynamic=True),
     Parameter("adapt_budget", 0.02, "an answer that takes longer is counted and reported, s", 0.0001, 1.0,
               is_dynamic=True),
 )
@@ -37,7 +39,8 @@ def adaptation_settings(values: Mapping[str, Any], checkpoint: Checkpoint) -> Ad
     trained = AdaptationSettings.of(checkpoint)
     return AdaptationSettings(
         past=values["past"] or trained.past, steps=values["inner_steps"] or trained.steps,
-        rates=tuple(rate * values["inner_rate_scale"] for rate in trained.rates), is_enabled=values["adapt"])
+        rates=tuple(rate * values["inner_rate_scale"] for rate in trained.rates),
+        limit=trained.limit if values["limit_step"] else 0.0, is_enabled=values["adapt"])
 
 
 class LiveAdaptation:

@@ -12,7 +12,7 @@ from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.learning.checkpoint_file import layer_sizes
 from l2a_ros.learning.meta_loss import MetaWindows, meta_loss
-from l2a_ros.learning.network import Factors, Layer, Weights, forward, initial_weights, inner_steps
+from l2a_ros.learning.network import Factors, Layer, Weights, forward, initial_weights, inner_steps, layer_rates
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.learning.recurrent import Encoder
 from l2a_ros.training.settings import TrainingSettings
@@ -37,7 +37,8 @@ class Objective(torch.nn.Module):
         self._flat = torch.nn.ParameterList([tensor for layer in layers for tensor in (layer.weight, layer.bias)])
         self._log_rates: torch.nn.Parameter | None = None
         if settings.learns_rates:
-            self._log_rates = torch.nn.Parameter(torch.full((len(layers),), math.log(settings.inner_rate)))
+            count = sum(sizes[1:]) if settings.rate_per == "unit" else len(layers)
+            self._log_rates = torch.nn.Parameter(torch.full((count,), math.log(settings.inner_rate)))
         self.encoder: Encoder | None = None
         if settings.method == "rebal":
             if not settings.hidden_sizes:
@@ -54,13 +55,21 @@ class Objective(torch.nn.Module):
 
     @property
     def rates(self) -> Tensor | float:
-        """Step sizes of the inner step, one per layer if they are learned."""
+        """Step sizes of the inner step; if they are learned one per layer or unit."""
         return self.settings.inner_rate if self._log_rates is None else self._log_rates.exp()
 
     def rate_values(self) -> tuple[float, ...]:
-        """Return one step size per layer as numbers."""
-        rates = self.rates
-        return tuple(rates.tolist()) if isinstance(rates, Tensor) else (rates,) * (len(self._flat) // 2)
+        """Return one step size per layer as numbers: the mean of its units."""
+        return tuple(rate.mean().item() if isinstance(rate, Tensor) else rate for rate in self._of_layer())
+
+    def sensitivity(self) -> list[Tensor]:
+        """Return each unit's step size in units of its layer's ``(out,)``, per layer; empty if they are all alike."""
+        if self._log_rates is None or self.settings.rate_per == "layer":
+            return []
+        return [(rate / rate.mean()).detach() for rate in self._of_layer() if isinstance(rate, Tensor)]
+
+    def _of_layer(self) -> list[float | Tensor]:
+        return layer_rates(self.rates, [len(layer.bias) for layer in self.weights])
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Return the groups of Adam: the step sizes have a learning rate of their own and do not decay."""
@@ -109,6 +118,16 @@ class Objective(torch.nn.Module):
         return before, (forward(self.weights, later, change) - wanted).square().mean(dim=(1, 2))
 
     @torch.no_grad()
+    def step_norms(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the Euclidean norm of the change that each window makes of the weights and biases ``(b,)``."""
+        past = self.settings.past
+        total = torch.zeros(len(inputs))
+        for part in self._change(inputs[:, :past], targets[:, :past]):
+            outer = (part.backward @ part.backward.mT) * (part.forward @ part.forward.mT + 1.0)
+            total += outer.sum(dim=(1, 2)).clamp_min(0.0)
+        return total.sqrt()
+
+    @torch.no_grad()
     def start_from(self, checkpoint: Checkpoint, inputs: Normalization, outputs: Normalization) -> None:
         """Go on from a trained model on data with another normalisation: its predictions stay the same.
 
@@ -123,7 +142,12 @@ class Objective(torch.nn.Module):
                                      strict=True):
             parameter.copy_(tensor)
         if self._log_rates is not None:
-            self._log_rates.copy_(torch.tensor(checkpoint.card.inner_rates).clamp_min(1e-8).log())
+            rates = torch.tensor(checkpoint.card.inner_rates)
+            if self.settings.rate_per == "unit":
+                alike = [torch.ones_like(layer.bias) for layer in checkpoint.weights]
+                rates = torch.cat([rate * units for rate, units in zip(rates, checkpoint.sensitivity or alike,
+                                                                      strict=True)])
+            self._log_rates.copy_(rates.clamp_min(1e-8).log())
         if self.encoder is not None and checkpoint.encoder is not None:
             tensors = dict(checkpoint.encoder.state_dict())
             read = _other_input(Layer(tensors["gru.weight_ih_l0"], tensors["gru.bias_ih_l0"]),

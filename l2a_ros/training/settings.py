@@ -21,7 +21,8 @@ class TrainingSettings:
         past: M, transitions adapted on.
         future: K, transitions judged on.
         inner_rate: step size on normalised data, where it starts if it is learned; of ``mb``: for dynamic evaluation.
-        learn_rates: learn one step size per layer (the paper's update of psi) instead of keeping ``inner_rate``.
+        learn_rates: learn the step sizes (the paper's update of psi) instead of keeping ``inner_rate``.
+        rate_per: learn one per ``layer`` or one per ``unit``.
         rate_learning_rate: of the logarithm of the step sizes.
         inner_steps: gradient steps per adaptation.
         first_order: leave out the second derivative of the inner steps.
@@ -43,6 +44,7 @@ class TrainingSettings:
     future: int = 16
     inner_rate: float = 0.05
     learn_rates: bool = True
+    rate_per: str = "unit"
     rate_learning_rate: float = 0.02
     inner_steps: int = 1
     first_order: bool = False
@@ -73,6 +75,8 @@ class TrainingSettings:
                 raise UserError(f"{name.replace('_', '-')} must be a finite number of at least 0, not {value}")
         if self.learns_rates and self.inner_rate == 0.0:
             raise UserError("an inner-rate that is learned must start above 0; or keep it fixed")
+        if self.rate_per not in ("layer", "unit"):
+            raise UserError(f"rate-per must be layer or unit, not '{self.rate_per}'")
         if self.precision not in ("float32", "bfloat16"):
             raise UserError(f"precision must be float32 or bfloat16, not '{self.precision}'")
         if self.frame not in set(Frame):

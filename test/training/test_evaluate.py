@@ -110,7 +110,7 @@ def test_fall_backs_are_judged_as_the_robot_would_walk() -> None:
     checkpoint = trained("grbal")
     rates = (1e4,) * len(checkpoint.weights)
     adapter = OnlineAdapter(checkpoint)
-    adapter.configure(dataclasses.replace(adapter.settings, rates=rates))
+    adapter.configure(dataclasses.replace(adapter.settings, rates=rates, limit=0.0))
     errors = list(evaluate(adapter, recordings(1, length=30), SETTINGS))
     assert {error.status for error in errors} <= {AdaptationStatus.LOSS_INCREASE, AdaptationStatus.NOT_FINITE}
     assert all(error.after == error.before for error in errors)
