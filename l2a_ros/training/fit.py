@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,6 +31,9 @@ from l2a_ros.training.windows import Windows, make_data, split_batches
 
 #: What is left of the learning rates at the end.
 LEAST = 0.05
+#: A step on the robot is no longer than this share of the steps on held-out recordings, of which so many are looked at.
+LIMIT_QUANTILE = 0.99
+LIMIT_WINDOWS = 500
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,19 @@ class EpochReport:
 
 
 
+class Workers(Protocol):
+    """Processes that train one model together: each draws the same windows and takes its share of them."""
+
+    rank: int
+    count: int
+
+    def wrap(self, objective: Objective) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the objective, whose gradients are averaged over the workers from now on."""
+
+    def total(self, value: Tensor) -> Tensor:
+        """Return the sum over all workers, the same for each of them."""
+
+
 class Trainer:
     """Trains one model; every epoch can be saved and taken up again with the same result.
 
@@ -61,6 +78,7 @@ class Trainer:
         command: the command line, for the card.
         later: batches of recordings that were added (on-policy aggregation); nothing is ever discarded.
         start: go on from this model instead of from drawn weights.
+        workers: who trains this model together with others; None for one alone.
 
     Raises:
         UserError: if there is too little data, or the model to start from does not fit.
@@ -68,7 +86,8 @@ class Trainer:
 
     def __init__(self, recordings: Sequence[Sequence[Transitions]], settings: TrainingSettings, control_period: float,
                  sources: Sequence[str] = (), command: str = "",
-                 later: Sequence[Sequence[Sequence[Transitions]]] = (), start: Checkpoint | None = None) -> None:
+                 later: Sequence[Sequence[Sequence[Transitions]]] = (), start: Checkpoint | None = None,
+                 workers: Workers | None = None) -> None:
         self.settings = settings
         self._control_period, self._sources, self._command = control_period, tuple(sources), command
         split = split_batches([recordings, *later], settings.held_out, settings.seed, settings.window)
@@ -77,6 +96,8 @@ class Trainer:
         self.objective = Objective(settings)
         if start is not None:
             self.objective.start_from(start, self.inputs, self.outputs)
+        self._workers = workers
+        self._loss = self.objective if workers is None else workers.wrap(self.objective)
         self._origin = self._data.fingerprint + (f"+{start.id}" if start is not None else "")
         self._parameters = list(self.objective.parameters())
         # One fused update instead of a dozen small ones per tensor.
@@ -100,13 +121,20 @@ class Trainer:
     def _batch(self, windows: Windows, chosen: Tensor) -> tuple[Tensor, Tensor]:
         return windows.gather(chosen, self.settings.window)
 
+    def _share(self, windows: Tensor) -> Tensor:
+        """Return this worker's share of windows."""
+        return windows if self._workers is None else windows[self._workers.rank::self._workers.count]
+
+    def _total(self, value: Tensor) -> float:
+        return float(value if self._workers is None else self._workers.total(value))
+
     def validate(self) -> tuple[float, float]:
         """Return the held-out loss on K future transitions before and after adaptation."""
         windows = self._data.validation
         judged = [self.objective.judge(*self._batch(windows, chosen))
-                  for chosen in torch.arange(len(windows.starts)).split(256)]
-        before, after = (torch.cat(side).double().mean() for side in zip(*judged, strict=True))
-        return float(before), float(after)
+                  for chosen in self._share(torch.arange(len(windows.starts))).split(256)]
+        before, after = (torch.cat(side).double().sum() for side in zip(*judged, strict=True))
+        return self._total(before) / len(windows.starts), self._total(after) / len(windows.starts)
 
     def train_epoch(self, on_step: Callable[[], None] = lambda: None) -> EpochReport:
         """Train one epoch; its windows depend on the seed and the epoch only."""
@@ -119,14 +147,19 @@ class Trainer:
             for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * fall
             chosen = torch.randint(len(windows.starts), (settings.meta_batch,), generator=generator)
-            loss = self.objective(*self._batch(windows, chosen))
+            share = self._share(chosen)
+            # Gradients are averaged over workers, whose shares may differ by one window.
+            weight = 1.0 if self._workers is None else len(share) * self._workers.count / len(chosen)
+            loss = weight * self._loss(*self._batch(windows, share))
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._optimizer.step()
             total += float(loss.detach())
             on_step()
         before, after = self.validate()
-        report = EpochReport(epoch, total / self.steps_per_epoch, before, after)
+        count = 1 if self._workers is None else self._workers.count
+        loss_sum = self._total(torch.tensor(total, dtype=torch.float64)) / count
+        report = EpochReport(epoch, loss_sum / self.steps_per_epoch, before, after)
         self.history.append(report)
         if after < self._best:
             self._best = after
@@ -149,14 +182,22 @@ class Trainer:
         card = ModelCard(
             method=settings.method, hidden_sizes=settings.hidden_sizes, past=settings.past, future=settings.future,
             inner_rates=objective.rate_values(), inner_steps=settings.inner_steps,
-            control_period=self._control_period, frame=settings.frame,
+            control_period=self._control_period, frame=settings.frame, step_limit=self._step_limit(objective),
             recurrent_size=settings.recurrent_size if settings.method == "rebal" else 0,
             sources=self._sources, command=self._command,
             training={"epoch": best.epoch, "epochs_run": len(self.history), "transitions": self.transitions,
                       "held_out_loss_before": best.before, "held_out_loss_after": best.after,
                       "seed": settings.seed})
         weights = [Layer(layer.weight.detach(), layer.bias.detach()) for layer in objective.weights]
-        return make_checkpoint(card, weights, self.inputs, self.outputs, objective.encoder)
+        return make_checkpoint(card, weights, self.inputs, self.outputs, objective.encoder, objective.sensitivity())
+
+    def _step_limit(self, objective: Objective) -> float:
+        """Return how long all but the longest steps on the held-out recordings are."""
+        if self.settings.method != "grbal":
+            return 0.0
+        windows = self._data.validation
+        chosen = torch.arange(0, len(windows.starts), max(1, len(windows.starts) // LIMIT_WINDOWS))
+        return float(objective.step_norms(*self._batch(windows, chosen)).quantile(LIMIT_QUANTILE))
 
     def _best_objective(self) -> Objective:
         objective = Objective(self.settings)
