@@ -23,6 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                              "'A;B' is both at once")
     parser.add_argument("--every-fault", action="store_true",
                         help="drive so many minutes with each fault instead of drawing; 'none' is a fault then")
+    parser.add_argument("--vary", action="store_true",
+                        help="vary the robot from recording to recording: motor gain, shell weight, calibrations")
     parser.add_argument("--minutes", type=float, default=30.0,
                         help="driving on each terrain, or with --every-fault in each condition, min (default: 30)")
     parser.add_argument("--run-seconds", type=float, default=20.0, help="length of one recording, s (default: 20)")
@@ -51,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
     recordings = plan_recordings(args.out, args.terrain or ["carpet", "styrofoam", "turf"], args.minutes,
                                  args.run_seconds, args.control_period, args.seed, fault_menu(args.fault),
                                  args.every_fault)
+    if args.vary:
+        from l2a_ros.training.variation import vary
+
+        recordings = vary(recordings)
     record: Record = record_random_driving
     if args.checkpoint is not None:
         from l2a_ros.learning.checkpoint_file import check_checkpoint
