@@ -53,6 +53,10 @@ class EpochReport:
     after: float
 
 
+def _judged(report: EpochReport) -> float:
+    """Return what epochs are compared by; an epoch whose loss is not a number is the worst."""
+    return report.after if math.isfinite(report.after) else math.inf
+
 
 class Workers(Protocol):
     """Processes that train one model together: each draws the same windows and takes its share of them."""
@@ -105,6 +109,7 @@ class Trainer:
         self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
         self.steps_per_epoch = max(1, math.ceil(self.transitions / (settings.meta_batch * settings.future)))
         self.history: list[EpochReport] = []
+        self.skipped = 0
         self._best = math.inf
         self._best_weights: list[Tensor] = [tensor.detach().clone() for tensor in self._parameters]
 
@@ -153,7 +158,12 @@ class Trainer:
             loss = weight * self._loss(*self._batch(windows, share))
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            self._optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_clip, foreach=True)
+            # A window unlike all others can make the inner step, and with it the gradient, of any size.
+            if torch.isfinite(norm):
+                self._optimizer.step()
+            else:
+                self.skipped += 1
             total += float(loss.detach())
             on_step()
         before, after = self.validate()
@@ -164,6 +174,8 @@ class Trainer:
         if after < self._best:
             self._best = after
             self._best_weights = [tensor.detach().clone() for tensor in self._parameters]
+        if not math.isfinite(self._best):
+            raise UserError("training diverged in its first epoch: lower --inner-rate or --learning-rate")
         return report
 
     @property
@@ -171,13 +183,13 @@ class Trainer:
         """Whether all epochs are done or the validation loss has stopped falling."""
         if len(self.history) >= self.settings.epochs:
             return True
-        best = min(range(len(self.history)), key=lambda i: self.history[i].after, default=0)
+        best = min(range(len(self.history)), key=lambda i: _judged(self.history[i]), default=0)
         return len(self.history) - 1 - best >= self.settings.patience
 
     def checkpoint(self) -> Checkpoint:
         """Return the model of the best epoch."""
         settings = self.settings
-        best = min(self.history, key=lambda report: report.after)
+        best = min(self.history, key=_judged)
         objective = self._best_objective()
         card = ModelCard(
             method=settings.method, hidden_sizes=settings.hidden_sizes, past=settings.past, future=settings.future,

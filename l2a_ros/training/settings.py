@@ -30,6 +30,7 @@ class TrainingSettings:
         frame: where the network sees the state.
         meta_batch: windows per outer step of ``grbal`` and ``rebal``; ``mb`` takes as many transitions as they hold.
         learning_rate: of Adam at the start; it falls to a twentieth along a cosine.
+        gradient_clip: longest gradient of an outer step; a longer one is shortened.
         weight_decay: decoupled, per unit of learning rate.
         epochs: passes over the data.
         held_out: share of the recordings kept for validation.
@@ -52,6 +53,7 @@ class TrainingSettings:
     frame: str = Frame.HEADING
     meta_batch: int = 32
     learning_rate: float = 1e-3
+    gradient_clip: float = 10.0
     weight_decay: float = 0.0
     epochs: int = 50
     held_out: float = 0.1

@@ -345,3 +345,30 @@ def test_every_step_is_reported() -> None:
     training, steps = trainer(), []
     training.train_epoch(lambda: steps.append(1))
     assert len(steps) == training.steps_per_epoch == math.ceil(training.transitions / (16 * 4))
+
+
+def test_a_gradient_that_is_not_finite_is_left_out() -> None:
+    """One broken window must not end a night of training."""
+    training = trainer(method="mb")
+    broken = int(training._data.training.starts[3])
+    training._data.training.targets[broken] = math.inf
+    report = training.train_epoch()
+    assert training.skipped > 0
+    assert math.isfinite(report.after)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights_of(training))
+
+
+def test_divergence_is_one_line() -> None:
+    training = trainer(method="mb")
+    training._data.validation.targets[:] = math.nan
+    with pytest.raises(UserError, match="training diverged in its first epoch"):
+        training.train_epoch()
+
+
+def test_long_gradients_are_shortened() -> None:
+    """With a clip of almost nothing the direction stays and the length does not: Adam takes the same steps."""
+    plain, clipped = trainer(method="mb"), trainer(method="mb", gradient_clip=1e-3)
+    for one in (plain, clipped):
+        one.train_epoch()
+    assert not same(plain, clipped)
+    assert clipped.history[0].training == pytest.approx(plain.history[0].training, rel=0.2)
