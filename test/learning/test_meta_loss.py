@@ -125,8 +125,8 @@ def test_a_step_size_per_unit(seed: int, hidden: list[int], batch: int, past: in
                                             create_graph=True)
             if first_order:
                 gradients = tuple(gradient.detach() for gradient in gradients)
-            own = [tensor - (rate.unsqueeze(1) if tensor.ndim == 2 else rate) * gradient
-                   for tensor, rate, gradient in zip(own, [r for r in of_layer for _ in range(2)], gradients, strict=True)]
+            rates = [rate for of_units in of_layer for rate in (of_units.unsqueeze(1), of_units)]
+            own = [tensor - rate * gradient for tensor, rate, gradient in zip(own, rates, gradients, strict=True)]
         total = total + plain_loss(own, windows.future_inputs[i], windows.future_targets[i]) / batch
     assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-8)
     found = torch.autograd.grad(loss, [*ours, our_rates])
