@@ -47,4 +47,5 @@ def training_settings(args: argparse.Namespace) -> TrainingSettings:
         inner_rate=args.inner_rate, learn_rates=not args.fixed_rate, rate_per=args.rate_per,
         inner_steps=args.inner_steps, first_order=args.first_order, recurrent_size=args.recurrent_size,
         frame=args.frame, meta_batch=args.meta_batch, learning_rate=args.learning_rate,
-        weight_decay=args.weight_decay, epochs=args.epochs, patience=args.patience, precision=args.precision, seed=args.seed)
+        weight_decay=args.weight_decay, epochs=args.epochs, patience=args.patience, precision=args.precision,
+        seed=args.seed)
