@@ -31,6 +31,8 @@ from l2a_ros.training.windows import Windows, make_data, split_batches
 
 #: What is left of the learning rates at the end.
 LEAST = 0.05
+#: Held-out windows judged after every epoch, at most twice as many.
+VALIDATION_WINDOWS = 1500
 #: A step on the robot is no longer than this share of the steps on held-out recordings, of which so many are looked at.
 LIMIT_QUANTILE = 0.99
 LIMIT_WINDOWS = 500
@@ -134,12 +136,16 @@ class Trainer:
         return float(value if self._workers is None else self._workers.total(value))
 
     def validate(self) -> tuple[float, float]:
-        """Return the held-out loss on K future transitions before and after adaptation."""
+        """Return the held-out loss on K future transitions before and after adaptation.
+
+        Of many windows, most of which overlap, only some are judged, evenly spread.
+        """
         windows = self._data.validation
+        some = torch.arange(0, len(windows.starts), max(1, len(windows.starts) // VALIDATION_WINDOWS))
         judged = [self.objective.judge(*self._batch(windows, chosen))
-                  for chosen in self._share(torch.arange(len(windows.starts))).split(256)]
+                  for chosen in self._share(some).split(256)]
         before, after = (torch.cat(side).double().sum() for side in zip(*judged, strict=True))
-        return self._total(before) / len(windows.starts), self._total(after) / len(windows.starts)
+        return self._total(before) / len(some), self._total(after) / len(some)
 
     def train_epoch(self, on_step: Callable[[], None] = lambda: None) -> EpochReport:
         """Train one epoch; its windows depend on the seed and the epoch only."""
