@@ -23,6 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="recordings; a bag's folder name without its number is its condition")
     add("--method", action="append", help="judge only this method; repeatable")
     add("--inner-rate", type=float, help="one step size for all layers instead of the trained ones")
+    add("--past", type=int, help="M, transitions adapted on, instead of as many as in training")
+    add("--first", type=int, help="transitions before the first judged window (default: M)")
     add("--future", type=int, default=16, help="K, transitions predicted after each window (default: 16)")
     add("--horizon", type=int, default=10, help="steps of the open-loop drift (default: 10)")
     add("--stride", type=int, default=4, help="transitions from one judged window to the next (default: 4)")
@@ -43,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from l2a_ros.training.evaluate import EvaluationSettings, WindowError, evaluate, summarise
     from l2a_ros.training.evaluation_report import as_rows, draw, table
 
-    for name in ("future", "horizon", "stride"):
-        if getattr(args, name) < 1:
+    for name in ("future", "horizon", "stride", "past", "first"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(args, name)}")
     torch.set_num_threads(1)
     adapters = _adapters(args)
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join(report.lines()))
     conditions = list(dict.fromkeys(driving.condition for driving in drivings))
     past = max(adapter.window_length for adapter in adapters)
-    settings = EvaluationSettings(args.future, args.horizon, max(past, 1), args.stride)
+    settings = EvaluationSettings(args.future, args.horizon, args.first or max(past, 1), args.stride)
     # Every model is judged in the units of the first one.
     units = adapters[0].checkpoint.outputs.std
     methods = list(dict.fromkeys(adapter.method.name for adapter in adapters))
@@ -101,14 +103,15 @@ def _adapters(args: argparse.Namespace) -> list[OnlineAdapter]:
     adapters = []
     for path in args.checkpoint:
         checkpoint = load_checkpoint(path)
-        settings = AdaptationSettings.of(checkpoint)
-        if args.inner_rate is not None:
-            settings = replace(settings, rates=(args.inner_rate,) * len(settings.rates))
         names = [name for name in wanted if find_method(name).trained_as == checkpoint.card.method]
         if not names:
             raise UserError(f"checkpoint {path} was trained for '{checkpoint.card.method}', which is not asked for; "
                             "leave it out or name its method")
-        adapters += [OnlineAdapter(checkpoint, name, settings) for name in names]
+        for name in names:
+            settings = AdaptationSettings.of(checkpoint, name)
+            if args.inner_rate is not None:
+                settings = replace(settings, rates=(args.inner_rate,) * len(settings.rates))
+            adapters.append(OnlineAdapter(checkpoint, name, replace(settings, past=args.past or settings.past)))
     periods = {adapter.checkpoint.card.control_period for adapter in adapters}
     if len(periods) > 1:
         raise UserError("the models were trained for different control periods; judge them one by one")

@@ -56,7 +56,7 @@ class OnlineAdapter:
         if self.method.trained_as != checkpoint.card.method:
             raise UserError(f"a checkpoint of method '{checkpoint.card.method}' cannot adapt as {self.method.name}")
         self._version = 0
-        self.configure(settings or AdaptationSettings.of(checkpoint))
+        self.configure(settings or AdaptationSettings.of(checkpoint, self.method.name))
 
     def configure(self, settings: AdaptationSettings) -> None:
         """Adapt with other settings from the next tick on; forgets what was carried from tick to tick.
@@ -77,12 +77,14 @@ class OnlineAdapter:
         layers = len(self.checkpoint.weights)
         if settings.past < 1 or settings.steps < 1:
             raise UserError("past and inner steps must be at least 1")
+        if settings.shortest < 0:
+            raise UserError("the shortest window cannot be less than 0 transitions")
         if len(settings.rates) != layers or not all(math.isfinite(rate) and rate >= 0.0 for rate in settings.rates):
             raise UserError(f"there must be {layers} inner rates, one per layer, each a finite number of at least 0")
 
     @property
     def window_length(self) -> int:
-        """Transitions needed before it adapts (M)."""
+        """Transitions that it adapts on (M); how many it takes to begin is ``settings.needed``."""
         return self.settings.past if self._rule is not None else 0
 
     def reset(self) -> None:
@@ -102,7 +104,7 @@ class OnlineAdapter:
         norm, is_limited = 0.0, False
         if self._rule is not None and self.settings.is_enabled:
             status = AdaptationStatus.SHORT_WINDOW
-            if window is not None and len(window) >= self.settings.past:
+            if window is not None and len(window) >= self.settings.needed:
                 with torch.no_grad():
                     step = self._rule(*self.checkpoint.normalise(window.last(self.settings.past)))
                 before, after = step.loss_before, step.loss_after

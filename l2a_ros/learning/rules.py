@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from l2a_ros.learning.checkpoint import Checkpoint
-from l2a_ros.learning.network import Change, Factors, Layer, Rates, Weights, forward, gradient_factors
+from l2a_ros.learning.methods import find_method
+from l2a_ros.learning.network import Change, Factors, Layer, Rates, Weights, forward, gradient_factors, inner_steps
 from l2a_ros.learning.window_step import WindowStep
 
 
@@ -25,6 +27,7 @@ class AdaptationSettings:
         steps: gradient steps per tick.
         limit: longest step, as the norm of the change; a longer one is shortened to it. 0 for none.
         is_enabled: false keeps the trained weights.
+        shortest: transitions from which on it adapts while the window is still shorter than M; 0 waits for M.
     """
 
     past: int
@@ -32,12 +35,19 @@ class AdaptationSettings:
     steps: int
     limit: float = 0.0
     is_enabled: bool = True
+    shortest: int = 0
+
+    @property
+    def needed(self) -> int:
+        """Transitions from which on it adapts."""
+        return min(self.shortest or self.past, self.past)
 
     @staticmethod
-    def of(checkpoint: Checkpoint) -> AdaptationSettings:
-        """Return what a model was trained with."""
+    def of(checkpoint: Checkpoint, method: str | None = None) -> AdaptationSettings:
+        """Return what a model was trained with, for a method that it can adapt by (the one it was trained by)."""
         card = checkpoint.card
-        return AdaptationSettings(card.past, card.inner_rates, card.inner_steps, card.step_limit)
+        return AdaptationSettings(card.past, card.inner_rates, card.inner_steps, card.step_limit,
+                                  shortest=find_method(method or card.method).shortest)
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class GradientSteps:
         if checkpoint.sensitivity:
             rates = [rate * units for rate, units in zip(settings.rates, checkpoint.sensitivity, strict=True)]
         self._weights, self._limit = checkpoint.weights, settings.limit or math.inf
+        self._rates, self._settings = rates, settings
         self._step = WindowStep(checkpoint.weights, rates, settings.past, settings.steps)
 
     def reset(self) -> None:
@@ -102,7 +113,13 @@ class GradientSteps:
 
     def __call__(self, inputs: Tensor, targets: Tensor) -> Step:
         """Adapt to a window."""
-        change, before, after, norm = self._step(inputs, targets)
+        change: Sequence[Factors]
+        if len(inputs) == self._settings.past:
+            change, before, after, norm = self._step(inputs, targets)
+        else:
+            # The window is still filling up.
+            change, loss = inner_steps(self._weights, inputs, targets, self._rates, self._settings.steps)
+            before, after, norm = float(loss), _loss(self._weights, inputs, targets, change), change_norm(change)
         if not norm > self._limit or not math.isfinite(norm):
             return Step(change, before, after, norm)
         # Where training has not been, gradients can be of any length. The direction is the window's, the length is one

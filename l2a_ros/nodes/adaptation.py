@@ -54,7 +54,8 @@ class AdaptationNode(ManagedNode):
         checkpoint = load_model(settings)
         self._lockstep: bool = settings["lockstep"]
         self._wait = LOCKSTEP_WAIT if self._lockstep else settings["command_wait"]
-        self._adapter = OnlineAdapter(checkpoint, settings["method"], adaptation_settings(settings, checkpoint))
+        self._adapter = OnlineAdapter(checkpoint, settings["method"], adaptation_settings(
+            settings, checkpoint, settings["method"]))
         self._live.attach(self._adapter)
         # As much as any setting of M can ask for, so that a longer one need not wait for new transitions.
         self._episode = Episode(settings["control_period"], max(LONGEST_PAST, checkpoint.card.past))

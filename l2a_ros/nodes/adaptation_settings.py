@@ -34,13 +34,13 @@ ADAPTATION_SCHEMA = (
 _NAMES = [parameter.name for parameter in ADAPTATION_SCHEMA]
 
 
-def adaptation_settings(values: Mapping[str, Any], checkpoint: Checkpoint) -> AdaptationSettings:
+def adaptation_settings(values: Mapping[str, Any], checkpoint: Checkpoint, method: str) -> AdaptationSettings:
     """Return what the parameters of ``ADAPTATION_SCHEMA`` make of the settings that a model was trained with."""
-    trained = AdaptationSettings.of(checkpoint)
+    trained = AdaptationSettings.of(checkpoint, method)
     return AdaptationSettings(
         past=values["past"] or trained.past, steps=values["inner_steps"] or trained.steps,
         rates=tuple(rate * values["inner_rate_scale"] for rate in trained.rates),
-        limit=trained.limit if values["limit_step"] else 0.0, is_enabled=values["adapt"])
+        limit=trained.limit if values["limit_step"] else 0.0, is_enabled=values["adapt"], shortest=trained.shortest)
 
 
 class LiveAdaptation:
@@ -66,7 +66,8 @@ class LiveAdaptation:
     def _check(self, parameters: list[Any]) -> SetParametersResult:
         try:
             if self._adapter is not None:
-                self._adapter.check(adaptation_settings(self._proposed(parameters), self._adapter.checkpoint))
+                self._adapter.check(adaptation_settings(self._proposed(parameters), self._adapter.checkpoint,
+                                                        self._adapter.method.name))
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -76,7 +77,7 @@ class LiveAdaptation:
         self._node.settings = self._proposed(parameters)
         if self._adapter is None:
             return
-        wanted = adaptation_settings(self._node.settings, self._adapter.checkpoint)
+        wanted = adaptation_settings(self._node.settings, self._adapter.checkpoint, self._adapter.method.name)
         # What was carried from tick to tick is lost by it, so not for another budget alone.
         if wanted != self._adapter.settings:
             self._adapter.configure(wanted)

@@ -100,12 +100,12 @@ def _evaluate_segment(adapter: OnlineAdapter, engine: RolloutEngine, number: int
 
     ahead = max(settings.future, settings.horizon)
     every_tick = adapter.method.name in _CARRIES_ON
-    first = max(settings.first, adapter.window_length)
-    for now in range(adapter.window_length if every_tick else first, len(segment) - ahead + 1):
+    first = settings.first
+    for now in range(min(adapter.window_length, first) if every_tick else first, len(segment) - ahead + 1):
         is_judged = now >= first and (now - first) % settings.stride == 0
         if not (is_judged or every_tick):
             continue
-        window = _part(segment, now - adapter.window_length, now)
+        window = _part(segment, max(0, now - adapter.window_length), now)
         model = adapter.adapt(window, now).model
         if not is_judged:
             continue

@@ -14,7 +14,7 @@ from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Transitions
 from l2a_ros.learning.adapted_model import AdaptationStatus
 from l2a_ros.learning.checkpoint import Checkpoint
-from l2a_ros.learning.network import Change, Factors, forward, materialise
+from l2a_ros.learning.network import Change, Factors, forward, inner_steps, materialise
 from l2a_ros.learning.online import Adaptation, OnlineAdapter
 from l2a_ros.learning.rules import AdaptationSettings
 from l2a_ros.robot.frames import model_input, state_change
@@ -321,7 +321,7 @@ def test_settings_take_effect_at_the_next_tick() -> None:
         names = {"steps": "inner_steps", "rates": "inner_rates"}
         expected = make_adapter("grbal", **{names.get(name, name): value for name, value in values.items()})
         assert same(adapter.adapt(window, 2).model.change, expected.adapt(window, 1).model.change)
-    adapter.configure(trained_settings(adapter.checkpoint, past=10))
+    adapter.configure(trained_settings(adapter.checkpoint, past=10, shortest=0))
     assert adapter.adapt(window, 3).model.status is AdaptationStatus.SHORT_WINDOW
 
 
@@ -347,3 +347,49 @@ def test_checking_takes_nothing() -> None:
     adapter.adapt(windows[0], 1)
     adapter.check(trained_settings(adapter.checkpoint, past=3))
     assert same(adapter.adapt(windows[1], 2).model.change, expected[1].model.change)
+
+
+def test_grbal_begins_before_its_window_is_full() -> None:
+    """From eight transitions on it steps on what there is; the step is that of the shorter window."""
+    adapter = OnlineAdapter(make_small_checkpoint(past=12))
+    assert adapter.window_length == 12
+    assert adapter.adapt(random_window(7), 1).model.status is AdaptationStatus.SHORT_WINDOW
+    for count in (8, 11, 12, 20):
+        window = random_window(count)
+        adaptation = adapter.adapt(window, 2)
+        assert adaptation.model.status is AdaptationStatus.ADAPTED
+        change, loss = inner_steps(adapter.checkpoint.weights, *adapter.checkpoint.normalise(window.last(12)), 0.02)
+        assert adaptation.loss_before == pytest.approx(float(loss), rel=1e-4)
+        for ours, theirs in zip(adaptation.model.change, change, strict=True):
+            assert isinstance(ours, Factors)
+            torch.testing.assert_close(ours.backward, theirs.backward, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["rebal", "mb_de"])
+def test_others_wait_for_a_whole_window(method: str) -> None:
+    checkpoint = make_small_checkpoint("mb" if method == "mb_de" else method, past=12)
+    adapter = OnlineAdapter(checkpoint, method)
+    assert adapter.adapt(random_window(11), 1).model.status is AdaptationStatus.SHORT_WINDOW
+    assert adapter.adapt(random_window(12), 2).model.status is not AdaptationStatus.SHORT_WINDOW
+
+
+@pytest.mark.parametrize("count", [9, 12])
+def test_a_step_is_no_longer_than_its_limit(count: int) -> None:
+    """Direction of the window's step, length of the limit; a step within the limit is left alone."""
+    checkpoint, window = make_small_checkpoint(past=12), random_window(count)
+    free = OnlineAdapter(checkpoint).adapt(window, 1)
+    assert not free.is_limited
+    for share in (0.25, 2.0):
+        limit = share * free.step_norm
+        adapter = OnlineAdapter(checkpoint, settings=dataclasses.replace(
+            AdaptationSettings.of(checkpoint), limit=limit))
+        limited = adapter.adapt(window, 1)
+        scale = min(share, 1.0)
+        assert limited.is_limited is (share < 1.0)
+        assert limited.step_norm == pytest.approx(scale * free.step_norm, rel=1e-4)
+        for ours, theirs in zip(limited.model.change, free.model.change, strict=True):
+            assert isinstance(ours, Factors) and isinstance(theirs, Factors)
+            torch.testing.assert_close(ours.backward, scale * theirs.backward, rtol=1e-4, atol=1e-7)
+        x, y = checkpoint.normalise(window)
+        after = float((forward(checkpoint.weights, x, limited.model.change) - y).square().mean())
+        assert limited.loss_after == pytest.approx(after, rel=1e-4)

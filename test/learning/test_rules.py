@@ -198,7 +198,9 @@ def test_every_method_has_a_rule_unless_it_never_adapts() -> None:
 
 def test_settings_are_those_of_training() -> None:
     settings = AdaptationSettings.of(make_small_checkpoint(past=9, inner_rates=RATES, inner_steps=3))
-    assert settings == AdaptationSettings(past=9, rates=RATES, steps=3, is_enabled=True)
+    assert settings == AdaptationSettings(past=9, rates=RATES, steps=3, is_enabled=True, shortest=8)
+    assert settings.needed == 8
+    assert AdaptationSettings.of(make_small_checkpoint("mb", past=9), "mb_de").needed == 9
 
 
 @pytest.mark.parametrize("kinds", ["ff", "ll", "fl", "lf"])

@@ -321,8 +321,8 @@ class Peer:
         return until(lambda: self._statuses.get(name), f"no diagnostics of {name}")
 
     def figure(self, status: str, key: str) -> float:
-        """Return a number of the newest diagnostic status."""
-        return float(next(pair.value for pair in self.status(status).values if pair.key == key))
+        """Return a number of the newest diagnostic status; NaN while it does not say it."""
+        return float(next((pair.value for pair in self.status(status).values if pair.key == key), "nan"))
 
     def says(self, status: str, text: str) -> None:
         """Wait until the message of a diagnostic status holds a text."""
