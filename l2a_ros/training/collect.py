@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from pathlib import Path
 
 import numpy as np
@@ -187,26 +187,30 @@ def collect(recordings: Sequence[Recording], workers: int, record: Record = reco
     missing = missing_recordings(recordings)
     if not missing:
         return
-    with ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn"), _prepare_worker) as pool:
-        try:
-            jobs = [pool.submit(record, recording) for recording in missing]
-            for job in as_completed(jobs):
-                yield job.result()
-        except BaseException:
-            # Ctrl-C, or one failed: what has not begun will not; a recording that is under way leaves no bag behind
-            # or a whole one.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    context = get_context("spawn")
+    # Nothing is ever sent: workers end when this process drops its end, on purpose or because it was killed.
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(workers, len(missing)), context, _prepare_worker, (theirs,))
+    try:
+        jobs = [pool.submit(record, recording) for recording in missing]
+        for job in as_completed(jobs):
+            yield job.result()
+    except BaseException:
+        # Ctrl-C, or one failed: a recording that is under way leaves no bag behind, or a whole one.
+        ours.close()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        ours.close()
+        theirs.close()
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(lifeline: connection.Connection) -> None:
     """Make a worker end with its parent, whatever ended that one, and without a word at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 
 
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
+def _end_with(lifeline: connection.Connection) -> None:
+    connection.wait([lifeline])
     os._exit(1)

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from l2a_ros.errors import UserError
@@ -193,3 +198,25 @@ def test_collect_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(recordings) == 4
     assert report.transitions == 12
 
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_ended_command_leaves_no_worker_and_no_half_recording(tmp_path: Path, how: signal.Signals) -> None:
+    """Only the command itself gets the signal; what was queued is not made."""
+    command = [sys.executable, "-m", "l2a_ros.cli", "collect", "--out", str(tmp_path), "--terrain", "carpet",
+               "--minutes", "20", "--run-seconds", "6", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(tmp_path.glob("carpet*")):
+            time.sleep(0.01)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers) >= 2
+        process.send_signal(how)
+        # Pipes close when the last worker is gone.
+        said = process.communicate()[1]
+    assert process.returncode in (130, -how)
+    assert "Traceback" not in said
+    psutil.wait_procs(workers, timeout=60)
+    assert not [worker for worker in workers if worker.is_running()]
+    finished = list(tmp_path.glob("carpet*"))
+    assert len(finished) < 100
+    for bag in finished:
+        assert len(list(read_bag(bag, ["/robot_state"]))) == 61
