@@ -183,7 +183,10 @@ def find_bags(paths: Path | str | Sequence[Path | str]) -> list[Path]:
         if each.is_file():
             bags = [each] if is_storage(each) else []
         else:
-            bags = sorted(folder for folder in (each, *(p for p in each.rglob("*") if p.is_dir()))
+            # A hidden folder is a recording that is being made, or one that was left unfinished.
+            inside = (p for p in each.rglob("*") if p.is_dir()
+                      and not any(part.startswith(".") for part in p.relative_to(each).parts))
+            bags = sorted(folder for folder in (each, *inside)
                           if (folder / METADATA).is_file() or storage_files(folder))
         if not bags:
             raise UserError(f"{each} holds no recording (a folder with {METADATA}, or a .mcap or .db3 file)")

@@ -65,15 +65,14 @@ class AdaptationReport:
         """Return the health of now; what has gone wrong since the last call makes it a warning."""
         troubles = self._troubles | {f"answers: {status}": self._statuses[status] for status in ALARMING}
         is_well, self._reported = troubles == self._reported or not any(troubles.values()), troubles
-        if self._last is None:
-            return Health("model", WARN, "no state yet", dict(troubles))
-        last, window = self._last
-        values: dict[str, object] = {
-            "method": last.model.method, "checkpoint": last.model.checkpoint_id, "version": last.model.version,
-            "window": window, "loss before": last.loss_before, "loss after": last.loss_after,
-            "step norm": last.step_norm, **self._troubles, "time jumps": time_jumps,
-            "steps limited": self._limited}
+        values: dict[str, object] = {**self._troubles, "time jumps": time_jumps, "steps limited": self._limited}
         values |= {f"answers: {status}": count for status, count in self._statuses.items()}
         values |= {f"duration {name} (s)": value for name, value in self._latency.summary().items()}
         values |= {f"cuts: {reason}": count for reason, count in cuts.items()}
+        if self._last is None:
+            return Health("model", WARN, "no state yet", values)
+        last, window = self._last
+        values = {"method": last.model.method, "checkpoint": last.model.checkpoint_id, "version": last.model.version,
+                  "window": window, "loss before": last.loss_before, "loss after": last.loss_after,
+                  "step norm": last.step_norm, **values}
         return Health("model", OK if is_well else WARN, last.model.status, values)

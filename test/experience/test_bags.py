@@ -115,6 +115,9 @@ def test_several_bags_and_folders_of_bags_one_after_the_other(tmp_path: Path) ->
     messages = list(read_bag(paths))
     assert indices(messages) == [0, 1, 2, 3, 0, 1, 2, 0, 1]
     assert list(dict.fromkeys(each.bag.parent.name for each in messages[4:])) == ["a", "b"]
+    # One that is still being made has a hidden folder.
+    (tmp_path / "runs/b/bag").rename(tmp_path / "runs/b/.bag.unfinished")
+    assert find_bags(paths) == [tmp_path / "other", tmp_path / "runs/a/bag"]
 
 
 def test_existing_recording_is_never_overwritten(tmp_path: Path) -> None:

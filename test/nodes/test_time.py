@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, resting_state, until
+from nodes.test_adaptation import PAST, drive
 from nodes.test_adaptation import STATUS as ADAPTATION
 from nodes.test_adaptation import Loop as AdaptationLoop
-from nodes.test_adaptation import drive, past
 from nodes.test_adaptation import running as adaptation
 from nodes.test_mpc import LINE, is_walking
 from nodes.test_mpc import STATUS as MPC
@@ -74,7 +74,7 @@ def test_estimator_ticks_on_when_time_begins_again(back: float, has_clock: bool)
 
 
 def _refills(loop: AdaptationLoop) -> None:
-    statuses = [loop.tick().status for _ in range(past() + 1)]
+    statuses = [loop.tick().status for _ in range(PAST + 1)]
     assert set(statuses[:-1]) == {AdaptationStatus.SHORT_WINDOW}
     assert statuses[-1] != AdaptationStatus.SHORT_WINDOW
 
@@ -91,6 +91,8 @@ def test_adaptation_drops_its_window_when_the_clock_jumps() -> None:
     with adaptation(use_sim_time=True) as loop:
         clock = loop.peer
         begin = loop.time
+        clock.offer(names.CLOCK)
+        until(lambda: clock.listeners(names.CLOCK))
         clock.publish(names.CLOCK, Clock(clock=to_stamp(begin)))
         while loop.tick().status == AdaptationStatus.SHORT_WINDOW:
             pass
@@ -107,7 +109,7 @@ def test_adaptation_uses_no_window_across_a_pose_jump() -> None:
             pass
         shift = np.where([name == "position_y" for name in STATE.names], 0.8, 0.0)
         statuses = []
-        for _ in range(past() + 1):
+        for _ in range(PAST + 1):
             loop.state(position=drive()[0][loop.next] + shift)
             statuses.append(loop.answer().status)
             loop.command()
@@ -174,7 +176,7 @@ def test_recorder_goes_on_when_time_jumps_back(tmp_path: Path) -> None:
 def _walk_across_a_reset() -> tuple[list[Any], list[bytes], list[dict[str, float]]]:
     """Return states, models and metrics of a walk in lock-step that is put back in the middle."""
     with (NodeProcess("mujoco_sim", **LOCKSTEP), NodeProcess("state_estimator", lockstep=True, use_sim_time=True),
-          NodeProcess("adaptation", lockstep=True, use_sim_time=True), Peer(lockstep=True) as peer):
+          NodeProcess("adaptation", lockstep=True, use_sim_time=True, past=PAST), Peer(lockstep=True) as peer):
         models: dict[int, bytes] = {}
         # While a service is called the command is to stand: whichever arrives first, the same happens.
         rates = STAND
@@ -205,7 +207,7 @@ def _walk_across_a_reset() -> tuple[list[Any], list[bytes], list[dict[str, float
         run(3)
         assert peer.trigger(names.ARM).success
         rates = WALK
-        run(past() + 3)
+        run(PAST + 3)
         rates = STAND
         run(1)
         assert peer.trigger(names.SIM_RESET).success
@@ -229,7 +231,7 @@ def test_nothing_looks_back_across_a_reset_of_the_world() -> None:
     for state in values[first:]:
         speed = np.linalg.norm([state[f"velocity_{axis}"] for axis in "xyz"])
         assert speed < 0.8, "a velocity across the jump would be some metres per second"
-    assert [row["window"] for row in metrics[-5:]] == [past(), 0, 1, 2, 3]
+    assert [row["window"] for row in metrics[-5:]] == [PAST, 0, 1, 2, 3]
 
     again = _walk_across_a_reset()
     assert (states, models) == again[:2], "it is the same every time"
