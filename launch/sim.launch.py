@@ -49,7 +49,7 @@ def supervised_node(context: LaunchContext, spec: NodeSpec) -> list[LaunchDescri
     last_lines: deque[str] = deque(maxlen=EXCERPT)
     node = Node(
         package="l2a_ros", executable=spec.name, ros_arguments=spec.ros_arguments(),
-        additional_env=node_environment(context.environment, spec.threads),
+        additional_env=node_environment(context.environment, spec.threads, spec.large_messages),
         output="screen" if spec.console else "log",
         # Everything is gone within 3 s of a Ctrl-C.
         sigterm_timeout="1.5", sigkill_timeout="1.0")

@@ -25,6 +25,7 @@ class NodeSpec:
         ends_run: whether the whole run ends when it ends.
         console: whether its output is the user's; the others' goes to log files.
         threads: threads of its linear algebra.
+        large_messages: whether it sends messages of some megabytes.
     """
 
     name: str
@@ -34,6 +35,7 @@ class NodeSpec:
     ends_run: bool = False
     console: bool = False
     threads: int = 1
+    large_messages: bool = False
 
     @property
     def module(self) -> str:
@@ -93,7 +95,9 @@ def simulation_graph(settings: Settings) -> list[NodeSpec]:
             "frames": str(settings.frames) if settings.video else ""}, files, lifecycle=True),
         NodeSpec("state_estimator", common, files),
         NodeSpec("adaptation", {
-            **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True),
+            **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True,
+            # Steps that add up have no low rank.
+            large_messages=settings.method == "mb_de"),
         NodeSpec("mpc", {
             **common, "method": settings.method, "planner": settings.planner,
             "checkpoint": str(settings.checkpoint), "seed": settings.seed}, files, lifecycle=True),

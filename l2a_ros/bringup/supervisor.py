@@ -112,7 +112,7 @@ class Supervisor:
             except OSError as error:
                 raise UserError(f"{self.log(spec)} cannot be written: {error.strerror}") from None
         self._children.append((spec, subprocess.Popen(
-            self._command(spec), env={**os.environ, **node_environment(os.environ, spec.threads)},
+            self._command(spec), env={**os.environ, **node_environment(os.environ, spec.threads, spec.large_messages)},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if output else None,
             # The supervisor has one thread, so nothing can be locked in the child.
             start_new_session=True, preexec_fn=_die_with_parent())))  # noqa: PLW1509

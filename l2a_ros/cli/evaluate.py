@@ -24,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--method", action="append", help="judge only this method; repeatable")
     add("--inner-rate", type=float, help="one step size for all layers instead of the trained ones")
     add("--past", type=int, help="M, transitions adapted on, instead of as many as in training")
+    add("--inner-steps", type=int, help="gradient steps per adaptation, instead of as many as in training")
     add("--first", type=int, help="transitions before the first judged window (default: M)")
     add("--future", type=int, default=16, help="K, transitions predicted after each window (default: 16)")
     add("--horizon", type=int, default=10, help="steps of the open-loop drift (default: 10)")
@@ -45,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
     from l2a_ros.training.evaluate import EvaluationSettings, WindowError, evaluate, summarise
     from l2a_ros.training.evaluation_report import as_rows, draw, table
 
-    for name in ("future", "horizon", "stride", "past", "first"):
+    for name in ("future", "horizon", "stride", "past", "first", "inner_steps"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"{name} must be at least 1, not {getattr(args, name)}")
+            raise UserError(f"{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
     torch.set_num_threads(1)
     adapters = _adapters(args)
     period = adapters[0].checkpoint.card.control_period
@@ -111,7 +112,8 @@ def _adapters(args: argparse.Namespace) -> list[OnlineAdapter]:
             settings = AdaptationSettings.of(checkpoint, name)
             if args.inner_rate is not None:
                 settings = replace(settings, rates=(args.inner_rate,) * len(settings.rates))
-            adapters.append(OnlineAdapter(checkpoint, name, replace(settings, past=args.past or settings.past)))
+            adapters.append(OnlineAdapter(checkpoint, name, replace(
+                settings, past=args.past or settings.past, steps=args.inner_steps or settings.steps)))
     periods = {adapter.checkpoint.card.control_period for adapter in adapters}
     if len(periods) > 1:
         raise UserError("the models were trained for different control periods; judge them one by one")

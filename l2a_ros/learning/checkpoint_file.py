@@ -147,8 +147,7 @@ def _check_values(path: Path, card: ModelCard) -> None:
     good = {"method": isinstance(card.method, str) and card.method in method_names(),
             "hidden_sizes": all(_is_count(size) for size in card.hidden_sizes),
             "past": _is_count(card.past), "future": _is_count(card.future), "inner_steps": _is_count(card.inner_steps),
-            "inner_rates": (len(card.inner_rates) == len(card.hidden_sizes) + 1
-                            and all(_is_number(rate) and rate >= 0.0 for rate in card.inner_rates)),
+            "inner_rates": all(_is_number(rate) and rate >= 0.0 for rate in card.inner_rates),
             "recurrent_size": (_is_count(card.recurrent_size) if card.method == "rebal"
                                else _is_number(card.recurrent_size) and card.recurrent_size == 0),
             "frame": isinstance(card.frame, str) and card.frame in set(Frame),
@@ -195,6 +194,9 @@ def _check_shapes(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]
         if expected.get(name) != shapes.get(name):
             raise UserError(f"checkpoint {path} does not fit the robot: tensor {name} is {shapes.get(name)}, "
                             f"expected {expected.get(name)}")
+    if len(card.inner_rates) != len(sizes) - 1:
+        raise UserError(f"checkpoint {path} cannot be used: its inner_rates is {card.inner_rates!r} "
+                        f"for {len(sizes) - 1} layers; train it again")
 
 
 def _check_method(path: Path, card: ModelCard, method: str | None) -> None:

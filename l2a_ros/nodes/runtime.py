@@ -55,8 +55,18 @@ class NodeStopped(Exception):
         self.exit_code = exit_code
 
 
+class _Signals:
+    """What a signal does: at once where nothing would be torn, else after the callback that is running."""
+
+    is_spinning = False
+    is_pending = False
+
+
 def _terminate(*_: object) -> None:
-    raise KeyboardInterrupt
+    # Out of a callback rclpy would print it as a fatal error, and a message might be half sent.
+    if not _Signals.is_spinning or _Signals.is_pending:
+        raise KeyboardInterrupt
+    _Signals.is_pending = True
 
 
 def make_executor() -> Executor:
@@ -84,7 +94,11 @@ def spin(node: Node, executor: Executor) -> int:
                 if wait <= 0.0:
                     with_deadline.on_deadline()
                     wait = 0.0
+        _Signals.is_spinning = True
         executor.spin_once(timeout_sec=wait)
+        _Signals.is_spinning = False
+        if _Signals.is_pending:
+            raise KeyboardInterrupt
     return 0
 
 

@@ -10,11 +10,14 @@ from dataclasses import asdict
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from l2a_ros.training.evaluate import ConditionResult, WindowError, interval
 
 #: The method that the others are compared with.
 BASELINE = "mb"
+#: Marks of the error axis.
+TICKS = [digit * 10.0**power for power in range(-6, 5) for digit in (1.0, 2.0, 5.0)]
 BEFORE_COLOUR, AFTER_COLOUR, INK, MUTED = "#9aa3ad", "#15803d", "#22272e", "#6b7480"
 
 
@@ -89,6 +92,10 @@ def draw(errors: Mapping[tuple[str, str], Sequence[WindowError]]) -> bytes:
             for side in ("top", "right", "left"):
                 panel.spines[side].set_visible(False)
             panel.set_xscale("log")
+            panel.set_xlim(bins[0], bins[-1])
+            panel.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if bins[0] <= tick <= bins[-1]]))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_yticks([])
             panel.tick_params(colors=MUTED, labelsize=8)
             found = shown.get((condition, method), ())

@@ -4,11 +4,12 @@
 import dataclasses
 import importlib.util
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from l2a_ros.bringup.arguments import Settings
+from l2a_ros.bringup.arguments import Settings, read_settings
 from l2a_ros.bringup.environment import node_environment
 from l2a_ros.bringup.failure import describe_death, exit_status
 from l2a_ros.bringup.graph import NodeSpec, parameter_text, record_graph, simulation_graph, trial_graph
@@ -93,6 +94,17 @@ def test_ros_reads_values_back_as_they_were() -> None:
         assert [node.get_parameter(name).value for name in spec.parameters] == VALUES
     finally:
         context.try_shutdown()
+
+
+def test_who_sends_large_messages_has_room_for_them() -> None:
+    """The dense change of mb_de alone: every other node has the usual settings."""
+    small, large = (Path(node_environment({}, large_messages=each)["FASTDDS_DEFAULT_PROFILES_FILE"])
+                    for each in (False, True))
+    assert (small.name, large.name) == ("fastdds.xml", "fastdds_large.xml")
+    assert "<segment_size>8388608" in large.read_text()
+    for method in ("grbal", "rebal", "mb", "mb_de"):
+        graph = simulation_graph(read_settings({"method": method, "out": "out"}, datetime(2026, 11, 22)))
+        assert [spec.name for spec in graph if spec.large_messages] == (["adaptation"] if method == "mb_de" else [])
 
 
 def test_the_users_own_middleware_settings_win() -> None:
