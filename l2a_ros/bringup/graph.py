@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from l2a_ros.bringup.arguments import Settings
+from l2a_ros.learning.methods import find_method
 
 ParameterValue = bool | int | float | str | Sequence[str]
 
@@ -96,8 +97,7 @@ def simulation_graph(settings: Settings) -> list[NodeSpec]:
         NodeSpec("state_estimator", common, files),
         NodeSpec("adaptation", {
             **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True,
-            # Steps that add up have no low rank.
-            large_messages=settings.method == "mb_de"),
+            large_messages=find_method(settings.method).carries_on),
         NodeSpec("mpc", {
             **common, "method": settings.method, "planner": settings.planner,
             "checkpoint": str(settings.checkpoint), "seed": settings.seed}, files, lifecycle=True),

@@ -99,6 +99,7 @@ def _adapters(args: argparse.Namespace) -> list[OnlineAdapter]:
     from l2a_ros.learning.methods import find_method, method_names
     from l2a_ros.learning.online import OnlineAdapter
     from l2a_ros.learning.rules import AdaptationSettings
+    from l2a_ros.training.evaluation_report import BASELINE
 
     wanted = [find_method(name).name for name in args.method or method_names()]
     adapters = []
@@ -117,6 +118,5 @@ def _adapters(args: argparse.Namespace) -> list[OnlineAdapter]:
     periods = {adapter.checkpoint.card.control_period for adapter in adapters}
     if len(periods) > 1:
         raise UserError("the models were trained for different control periods; judge them one by one")
-    # Like with like in the table: the baseline first.
-    order = ("mb", "mb_de", "rebal", "grbal")
-    return sorted(adapters, key=lambda adapter: order.index(adapter.method.name))
+    # The baseline first: the others are compared with it.
+    return sorted(adapters, key=lambda adapter: (adapter.method.name != BASELINE, adapter.method.name))

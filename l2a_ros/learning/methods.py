@@ -16,6 +16,7 @@ class Method:
         name: as written in flags, files and messages.
         trained_as: the method that its checkpoints are trained by.
         adapts: whether it changes its model while the robot walks.
+        carries_on: whether its model depends on more than the newest window: on every tick before, without a low rank.
         shortest: transitions from which on it adapts, however long its window is; 0 waits for the whole window.
         description: one line for people.
     """
@@ -24,6 +25,7 @@ class Method:
     trained_as: str
     adapts: bool
     description: str
+    carries_on: bool = False
     shortest: int = 0
 
 
@@ -33,7 +35,8 @@ _METHODS = {method.name: method for method in (
            shortest=8),
     Method("rebal", "rebal", True, "a recurrent network reads the last M transitions; its state is part of the model"),
     Method("mb", "mb", False, "one model for everything, trained by plain regression, never adapted"),
-    Method("mb_de", "mb", True, "dynamic evaluation of mb: gradient steps on the last M transitions that carry on"),
+    Method("mb_de", "mb", True, "dynamic evaluation of mb: gradient steps on the last M transitions that carry on",
+           carries_on=True),
 )}
 
 

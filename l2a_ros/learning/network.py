@@ -166,6 +166,18 @@ def inner_steps(weights: Weights, inputs: Tensor, targets: Tensor, rates: Rates,
     return change, first_loss
 
 
+def factors_norm(change: Sequence[Factors]) -> Tensor:
+    """Return the Euclidean norm of a change over all weights and biases, ``(...,)`` for factors ``(..., R, n)``.
+
+    The squared norm of ``b^T f`` is the sum of ``(b b^T) * (f f^T)``, and that of the bias the sum of ``(b b^T) * 1``:
+    no weight-sized matrix is needed.
+    """
+    total = torch.stack([((part.backward @ part.backward.mT) * (part.forward @ part.forward.mT + 1.0)).sum(dim=(-2, -1))
+                         for part in change]).sum(dim=0)
+    # Of factors that cancel, rounding may leave less than nothing; what is not a number stays that.
+    return total.clamp_min(0.0).sqrt()
+
+
 def materialise(weights: Weights, change: Change | None) -> Weights:
     """Return plain weights with a change (factors without a leading shape) added."""
     if change is None:

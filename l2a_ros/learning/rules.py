@@ -13,7 +13,17 @@ from torch import Tensor
 
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.learning.methods import find_method
-from l2a_ros.learning.network import Change, Factors, Layer, Rates, Weights, forward, gradient_factors, inner_steps
+from l2a_ros.learning.network import (
+    Change,
+    Factors,
+    Layer,
+    Rates,
+    Weights,
+    factors_norm,
+    forward,
+    gradient_factors,
+    inner_steps,
+)
 from l2a_ros.learning.window_step import WindowStep
 
 
@@ -86,11 +96,8 @@ def change_norm(change: Change) -> float:
         if isinstance(part, Layer):
             total += float(part.weight.square().sum()) + float(part.bias.square().sum())
         else:
-            # |b^T f|^2 = sum of (b b^T) * (f f^T): no weight-sized matrix is needed.
-            outer = (part.backward @ part.backward.mT) * (part.forward @ part.forward.mT)
-            total += float(outer.sum()) + float(part.backward.sum(dim=0).square().sum())
-    # A sum of products may be a little below zero; max() would turn NaN into zero.
-    return math.sqrt(total) if not total < 0.0 else 0.0
+            total += float(factors_norm([part])) ** 2
+    return math.sqrt(total)
 
 
 def _loss(weights: Weights, inputs: Tensor, targets: Tensor, change: Change | None = None) -> float:

@@ -22,9 +22,6 @@ from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.robot.frames import planar_pose
 
-#: A method whose model depends on more than the newest window must see every tick.
-_CARRIES_ON = ("mb_de",)
-
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -99,7 +96,7 @@ def _evaluate_segment(adapter: OnlineAdapter, engine: RolloutEngine, number: int
         return float(((predicted - targets[later]) * scale).square().mean())
 
     ahead = max(settings.future, settings.horizon)
-    every_tick = adapter.method.name in _CARRIES_ON
+    every_tick = adapter.method.carries_on
     first = settings.first
     for now in range(min(adapter.window_length, first) if every_tick else first, len(segment) - ahead + 1):
         is_judged = now >= first and (now - first) % settings.stride == 0

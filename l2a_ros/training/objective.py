@@ -12,7 +12,16 @@ from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.learning.checkpoint_file import layer_sizes
 from l2a_ros.learning.meta_loss import MetaWindows, meta_loss
-from l2a_ros.learning.network import Factors, Layer, Weights, forward, initial_weights, inner_steps, layer_rates
+from l2a_ros.learning.network import (
+    Factors,
+    Layer,
+    Weights,
+    factors_norm,
+    forward,
+    initial_weights,
+    inner_steps,
+    layer_rates,
+)
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.learning.recurrent import Encoder
 from l2a_ros.training.settings import TrainingSettings
@@ -121,11 +130,7 @@ class Objective(torch.nn.Module):
     def step_norms(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the Euclidean norm of the change that each window makes of the weights and biases ``(b,)``."""
         past = self.settings.past
-        total = torch.zeros(len(inputs))
-        for part in self._change(inputs[:, :past], targets[:, :past]):
-            outer = (part.backward @ part.backward.mT) * (part.forward @ part.forward.mT + 1.0)
-            total += outer.sum(dim=(1, 2)).clamp_min(0.0)
-        return total.sqrt()
+        return factors_norm(self._change(inputs[:, :past], targets[:, :past]))
 
     @torch.no_grad()
     def start_from(self, checkpoint: Checkpoint, inputs: Normalization, outputs: Normalization) -> None:
