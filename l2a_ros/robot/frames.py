@@ -10,6 +10,7 @@ there. For comparison with the published robot a model can also see the state in
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,6 +30,32 @@ _TURNED_SECOND = [pair[1] for pair in _TURNED]
 
 _INPUT_STATES = STATE.indices(INPUT_STATE_NAMES)
 _MAP_INPUT_STATES = STATE.indices(MAP_INPUT_STATE_NAMES)
+
+
+@dataclass(frozen=True)
+class FrameTables:
+    """The same as the functions below, as tables of indices for code that is not Python.
+
+    Args:
+        seen: state elements that enter the network, in order; the actions follow them.
+        turned: pairs of state elements that turn with the heading.
+        circles: pairs that are the cosine and sine of an angle.
+        yaw: the pair that holds the heading, None where nothing is turned.
+    """
+
+    seen: tuple[int, ...]
+    turned: tuple[tuple[int, int], ...]
+    circles: tuple[tuple[int, int], ...]
+    yaw: tuple[int, int] | None
+
+
+def frame_tables(frame: Frame) -> FrameTables:
+    """Return the tables of :func:`model_input` and :func:`apply_change`."""
+    circles = tuple((pair[0], pair[1]) for pair in _ANGLES)
+    if frame is Frame.MAP:
+        return FrameTables(tuple(_MAP_INPUT_STATES), (), circles, None)
+    return FrameTables(tuple(_INPUT_STATES), tuple((pair[0], pair[1]) for pair in _TURNED), circles,
+                       (_YAW[0], _YAW[1]))
 
 
 def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
