@@ -110,6 +110,18 @@ def apply_change(states: Tensor, changes: Tensor, frame: Frame = Frame.HEADING) 
     return following
 
 
+def part_of_a_step(state: np.ndarray, following: np.ndarray, part: float) -> np.ndarray:
+    """Return the state ``(24,)`` after this part (0 to 1) of the step from one state to the following one.
+
+    Everything changes evenly; angle pairs are put back on the circle.
+    """
+    between = state + part * (np.asarray(following, dtype=np.float64) - state)
+    norm = np.maximum(np.hypot(between[_COSINES], between[_SINES]), 1e-6)
+    between[_COSINES] /= norm
+    between[_SINES] /= norm
+    return between
+
+
 def planar_pose(states: Tensor) -> tuple[Tensor, Tensor]:
     """Return position in the plane ``(..., 2)`` m and yaw ``(...,)`` rad of states ``(..., 24)``."""
     return states[..., _PLANE_POSITION], torch.atan2(states[..., _YAW[1]], states[..., _YAW[0]])
