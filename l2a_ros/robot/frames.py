@@ -130,3 +130,14 @@ def planar_pose(states: Tensor) -> tuple[Tensor, Tensor]:
 def planar_pose_of(state: np.ndarray) -> tuple[np.ndarray, float]:
     """Return position in the plane ``(2,)`` m and yaw (rad) of one state ``(24,)``."""
     return state[_PLANE_POSITION], math.atan2(state[_YAW[1]], state[_YAW[0]])
+
+
+def with_planar_pose(state: np.ndarray, position: np.ndarray, yaw: float) -> np.ndarray:
+    """Return a copy of a state ``(24,)`` with this position ``(2,)`` m and yaw (rad); its velocity turns with it."""
+    moved = np.array(state, dtype=np.float64)
+    turn = yaw - planar_pose_of(state)[1]
+    x, y = state[_PLANE_VELOCITY]
+    moved[_PLANE_POSITION] = position
+    moved[_PLANE_VELOCITY] = math.cos(turn) * x - math.sin(turn) * y, math.sin(turn) * x + math.cos(turn) * y
+    moved[_YAW] = math.cos(yaw), math.sin(yaw)
+    return moved
