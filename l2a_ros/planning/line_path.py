@@ -8,6 +8,7 @@ every tick, the trial for the executed track, so both mean the same by "lateral 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,29 @@ class Projection:
         """Return ``count`` copies of the projection of one position."""
         return Projection(*(np.repeat(values, count) for values in (
             self.segment, self.lateral_error, self.fraction, self.heading, self.arc_length)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """Trajectories seen from a path; arrays have shape ``(h, n)``.
+
+    Args:
+        segment: index of the segment that each position belongs to; of shape ``()`` when it is the same for all.
+        squared_distance: to the segment, square metres; the square of a projection's ``lateral_error``.
+        fraction: as of a :class:`Projection`.
+    """
+
+    segment: np.ndarray
+    squared_distance: np.ndarray
+    fraction: np.ndarray
+
+
+class _Seen(NamedTuple):
+    """Positions seen from a segment: metres along its line and across (left positive), square metres to the segment."""
+
+    along: np.ndarray
+    across: np.ndarray
+    squared: np.ndarray
 
 
 class LinePath:
@@ -97,24 +121,56 @@ class LinePath:
             The projections; a position that is not finite keeps its segment and gets NaN.
         """
         x, y = positions[:, 0], positions[:, 1]
-        along, across, distance_squared = self._measure(x, y, segment)
+        along, across, squared = seen = self._measure(x, y, segment)
         following = np.minimum(segment + 1, self.segments - 1)
-        next_along, next_across, next_squared = self._measure(x, y, following)
-        past_corner = along >= self.segment_lengths.take(segment)
-        switch = next_squared < np.where(past_corner, distance_squared + TIE, distance_squared - TIE)
+        ahead = self._measure(x, y, following)
+        switch = self._moves_on(seen, ahead, segment)
         if switch.any():
             segment = np.where(switch, following, segment)
-            along = np.where(switch, next_along, along)
-            across = np.where(switch, next_across, across)
-            distance_squared = np.where(switch, next_squared, distance_squared)
+            along, across, squared = (np.where(switch, new, old) for new, old in zip(ahead, seen, strict=True))
         length = self.segment_lengths.take(segment)
         return Projection(
             segment=segment,
-            lateral_error=np.copysign(np.sqrt(distance_squared), across),
+            lateral_error=np.copysign(np.sqrt(squared), across),
             fraction=along / length,
             heading=self._headings.take(segment),
             arc_length=self._arc_at_start.take(segment) + np.minimum(np.maximum(along, 0.0), length),
         )
+
+    def follow(self, x: np.ndarray, y: np.ndarray, segment: int) -> Tracks:
+        """Project trajectories, each position given the segment of the one before it: :meth:`project` step by step.
+
+        All positions are measured from one segment after the other, as far as any trajectory gets: that is two of them
+        for most, and far fewer operations than going through the steps.
+
+        Args:
+            x: positions, shape ``(h, n)``, metres.
+            y: the same.
+            segment: of the position before the first.
+        """
+        seen = self._measure(x, y, segment)
+        along, squared = seen.along, seen.squared
+        reached: np.ndarray | None = None
+        segments = np.array(segment)
+        for following in range(segment + 1, self.segments):
+            ahead = self._measure(x, y, following)
+            switch = self._moves_on(seen, ahead, following - 1)
+            if reached is not None:
+                # At most one switch per step: only what was on the segment before this step can leave it.
+                switch[0] = False
+                switch[1:] &= reached[:-1]
+            if not switch.any():
+                break
+            reached = np.logical_or.accumulate(switch, axis=0)
+            segments = segments + reached
+            along = np.where(reached, ahead.along, along)
+            squared = np.where(reached, ahead.squared, squared)
+            seen = ahead
+        return Tracks(segments, squared, along / self.segment_lengths.take(segments))
+
+    def directions(self, segment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y of the unit vectors along segments, each of the shape of the indices given."""
+        return self._unit_x.take(segment), self._unit_y.take(segment)
 
     def start(self, position: np.ndarray, segment: int = 0) -> Projection:
         """Project one position of shape ``(2,)`` that is known to be on ``segment`` or has just left it."""
@@ -124,12 +180,15 @@ class LinePath:
         """Return the distance in metres from a position of shape ``(2,)`` to the last way-point."""
         return float(np.hypot(*(np.asarray(position, dtype=np.float64) - self.points[-1])))
 
-    def _measure(self, x: np.ndarray, y: np.ndarray,
-                 segment: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return metres along and across (left positive) the segment's line, and squared metres to the segment."""
+    def _measure(self, x: np.ndarray, y: np.ndarray, segment: int | np.ndarray) -> _Seen:
         unit_x, unit_y = self._unit_x.take(segment), self._unit_y.take(segment)
         dx, dy = x - self._start_x.take(segment), y - self._start_y.take(segment)
         along = dx * unit_x + dy * unit_y
         across = unit_x * dy - unit_y * dx
         beyond = along - np.minimum(np.maximum(along, 0.0), self.segment_lengths.take(segment))
-        return along, across, across * across + beyond * beyond
+        return _Seen(along, across, across * across + beyond * beyond)
+
+    def _moves_on(self, seen: _Seen, ahead: _Seen, segment: int | np.ndarray) -> np.ndarray:
+        """Tell which positions go over to the next segment, from which they are seen as ``ahead``."""
+        past_corner = seen.along >= self.segment_lengths.take(segment)
+        return ahead.squared < np.where(past_corner, seen.squared + TIE, seen.squared - TIE)
