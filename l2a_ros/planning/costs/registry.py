@@ -18,6 +18,9 @@ from l2a_ros.planning.costs.term import Term
 TERMS: dict[str, type[Term]] = {term.name: term for term in (
     Lateral, Progress, Heading, ActionRate, Effort, ForwardSpeed, KeepIn)}
 
+#: The terms of the published cost, which are on by default.
+PUBLISHED = (Lateral.name, Progress.name, Heading.name)
+
 
 def make_terms(settings: Mapping[str, Term | Mapping[str, float]]) -> tuple[Term, ...]:
     """Return the terms that are on, those of a weight above 0.
@@ -32,6 +35,12 @@ def make_terms(settings: Mapping[str, Term | Mapping[str, float]]) -> tuple[Term
     _check_known("cost term", "cost terms", settings, TERMS)
     terms = [_made(term, settings.get(name, {})) for name, term in TERMS.items()]
     return tuple(term for term in terms if term.weight > 0.0)
+
+
+def published_terms(weights: Mapping[str, float]) -> tuple[Term, ...]:
+    """Return the terms of the published cost, of power 1 as published, with other weights by name."""
+    return make_terms({name: {"weight": weights.get(name, TERMS[name].settings()["weight"][0])
+                              if name in PUBLISHED else 0.0} for name in TERMS})
 
 
 def _made(term: type[Term], given: Term | Mapping[str, float]) -> Term:
