@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
@@ -33,6 +34,18 @@ class Health:
     values: dict[str, object] = field(default_factory=dict)
 
 
+class _HasHealth(Protocol):
+    def health(self) -> Health:
+        """Return the health of now."""
+
+
+@runtime_checkable
+class HasLoopProcess(Protocol):
+    """A node of the control loop, whose process is reported with it."""
+
+    loop_process: _HasHealth
+
+
 def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -55,7 +68,8 @@ class Diagnostics:
         """Publish now."""
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
-        for health in self._collect():
+        process = [self._node.loop_process.health()] if isinstance(self._node, HasLoopProcess) else []
+        for health in (*self._collect(), *process):
             message.status.append(DiagnosticStatus(
                 level=health.level, name=f"{self._node.get_name()}: {health.name}", message=health.message,
                 hardware_id="millirobot", values=[KeyValue(key=k, value=_text(v)) for k, v in health.values.items()]))

@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from l2a_ros.errors import UserError
 from l2a_ros.nodes.parameters import Parameter, declare
+from l2a_ros.nodes.realtime import LoopProcess
 
 AUTOSTART = Parameter("autostart", True, "configure and activate at start; false waits for lifecycle requests")
 
@@ -24,6 +25,7 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name: str, schema: Sequence[Parameter]) -> None:
         super().__init__(name)
+        self.loop_process = LoopProcess(self)
         self.settings: dict[str, Any] = declare(self, [AUTOSTART, *schema])
         self._failure: Exception | None = None
         self._starting = False

@@ -13,7 +13,10 @@ from rclpy.node import Node
 
 from l2a_ros.errors import UserError
 
-ParameterValue = bool | int | float | str | list[str]
+ParameterValue = bool | int | float | str | list[str] | list[int]
+
+#: What an empty list holds as a default: ROS cannot tell the type of one that holds nothing.
+FILLERS = ("", -1)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Parameter:
         return descriptor
 
 
+def _type_name(default: ParameterValue) -> str:
+    inner = f" of {type(default[0]).__name__}" if isinstance(default, list) else ""
+    return f"{type(default).__name__}{inner}"
+
+
 def declare(node: Node, schema: Sequence[Parameter]) -> dict[str, Any]:
     """Declare parameters and return their values by name.
 
@@ -64,9 +72,7 @@ def declare(node: Node, schema: Sequence[Parameter]) -> dict[str, Any]:
         try:
             value = node.declare_parameter(parameter.name, parameter.default, parameter.descriptor()).value
         except InvalidParameterTypeException:
-            given = node.get_parameter_or(parameter.name)
-            raise UserError(f"parameter {parameter.name} must be of type {type(parameter.default).__name__}"
-                            f"{'' if given is None else f', not {given.value!r}'}") from None
+            raise UserError(f"parameter {parameter.name} must be of type {_type_name(parameter.default)}") from None
         except InvalidParameterValueException as error:
             reason = str(error).splitlines()[0]
             limits = (f" (from {parameter.minimum} to {parameter.maximum})" if parameter.minimum is not None else "")
@@ -74,6 +80,7 @@ def declare(node: Node, schema: Sequence[Parameter]) -> dict[str, Any]:
         if parameter.choices and value not in parameter.choices:
             raise UserError(f"unknown {parameter.name} '{value}'; known: {', '.join(parameter.choices)}")
         if isinstance(parameter.default, list):
-            value = [item for item in value if item]
+            # One that is empty in a parameter file has no type, so no value.
+            value = [item for item in value or () if item not in FILLERS]
         values[parameter.name] = value
     return values

@@ -19,6 +19,7 @@ from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
 from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanoseconds, to_stamp
 from l2a_ros.nodes.parameters import Parameter, declare
+from l2a_ros.nodes.realtime import LoopProcess
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.sensor_messages import sensor_sample
 from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
@@ -45,6 +46,7 @@ class StateEstimatorNode(Node):
 
     def __init__(self) -> None:
         super().__init__("state_estimator")
+        self.loop_process = LoopProcess(self)
         settings = declare(self, SCHEMA)
         self._period: float = settings["control_period"]
         self._lockstep: bool = settings["lockstep"]
