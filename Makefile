@@ -13,7 +13,8 @@ help:  ## show this list
 
 setup: $(STAMP)  ## create .venv and install everything into it
 
-$(STAMP): pyproject.toml setup.py setup.cfg package.xml scripts/setup_venv $(wildcard scripts/nodes/*)
+$(STAMP): pyproject.toml setup.py setup.cfg package.xml scripts/setup_venv $(wildcard scripts/nodes/*) \
+		$(wildcard l2a_ros/planning/native/*)
 	@scripts/setup_venv $(VENV) $(STAMP)
 
 demo: $(STAMP)  ## run a line-following trial of 20 s: ROS 2 nodes, a simulated robot, a model that adapts
@@ -27,5 +28,5 @@ lint: $(STAMP)  ## check style and types
 	@$(BIN)/mypy
 
 clean:  ## remove everything that can be made again, .venv included
-	rm -rf $(VENV) build install log dist runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build install log dist runs *.egg-info l2a_ros/planning/_rollout*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ pyproject.toml is not; so `python_requires` stands here too.
 from pathlib import Path
 from xml.etree import ElementTree
 
-from setuptools import Distribution, find_packages, setup
+from setuptools import Distribution, Extension, find_packages, setup
 
 PACKAGE = "l2a_ros"
 SHARED = ("launch", "config", "urdf", "checkpoints")
@@ -28,6 +28,15 @@ def shared_files() -> list[tuple[str, list[str]]]:
     return list(by_folder.items())
 
 
+def compiled_rollout() -> Extension:
+    """Return the compiled part of planning; where there is no compiler it is left out, and PyTorch does its work."""
+    folder = f"{PACKAGE}/planning/native"
+    return Extension(f"{PACKAGE}.planning._rollout", [f"{folder}/rollout.c"], optional=True,
+                     depends=[f"{folder}/{name}" for name in ("portable.inc", "avx512.inc")],
+                     extra_compile_args=["-O3", "-std=c11", "-ffp-contract=fast", "-pthread"],
+                     extra_link_args=["-pthread", "-lm"])
+
+
 class EditableWithData(Distribution):
     """Lets `pip install -e` install the data files too: setuptools asks for this method, which it does not define."""
 
@@ -43,6 +52,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(str(root), include=[PACKAGE, f"{PACKAGE}.*"]),
     package_data={PACKAGE: ["py.typed"]},
+    ext_modules=[compiled_rollout()],
     entry_points={"console_scripts": ["l2a = l2a_ros.cli.main:main"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),

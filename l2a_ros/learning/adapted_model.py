@@ -52,6 +52,13 @@ class AdaptedModel:
     status: AdaptationStatus
     change: Sequence[LayerChange] = ()
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers of the change are finite."""
+        parts = [tensor for part in self.change for tensor in (
+            (part.weight, part.bias) if isinstance(part, Layer) else (part.forward, part.backward))]
+        return all(bool(torch.isfinite(tensor).all()) for tensor in parts)
+
     def to_bytes(self) -> bytes:
         """Return the wire form."""
         tensors: dict[str, Tensor] = {}

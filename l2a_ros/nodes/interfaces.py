@@ -20,6 +20,7 @@ from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import BatteryState, Imu, JointState
 from std_msgs.msg import Bool, UInt8MultiArray
+from visualization_msgs.msg import MarkerArray
 
 
 def _reliable(depth: int) -> QoSProfile:
@@ -80,6 +81,7 @@ ADAPTED_MODEL = Topic("adapted_model", UInt8MultiArray, _reliable(1))
 MOTOR_COMMANDS = Topic("motor_commands", JointState, _reliable(1))
 REFERENCE_PATH = Topic("reference_path", Path, _latched())
 PLAN = Topic("plan", Path, _reliable(1))
+PLAN_MARKERS = Topic("plan_markers", MarkerArray, _reliable(1))
 ADAPTATION_METRICS = Topic("adaptation/metrics", JointState, _reliable(10))
 MPC_METRICS = Topic("mpc/metrics", JointState, _reliable(10))
 TRIAL_METRICS = Topic("trial/metrics", JointState, _reliable(10))

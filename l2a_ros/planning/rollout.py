@@ -3,12 +3,24 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import numpy as np
 import torch
-from torch import Tensor
 
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.learning.network import Change, Layer, Weights, materialise
-from l2a_ros.robot.frames import apply_change, model_input
+from l2a_ros.planning.torch_rollout import TorchRollout
+
+
+class Backend(Protocol):
+    """Computes rollouts."""
+
+    def set_weights(self, weights: Weights) -> None:
+        """Use these weights, normalisation folded in."""
+
+    def rollout(self, state: np.ndarray, actions: np.ndarray, out: np.ndarray) -> None:
+        """Predict trajectories ``(n, h, 24)`` from one state ``(24,)`` and actions ``(n, h, 2)``, all float32."""
 
 
 class RolloutEngine:
@@ -18,12 +30,18 @@ class RolloutEngine:
 
     Args:
         checkpoint: the trained model.
+        backend: what computes; None for PyTorch in single precision.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, backend: Backend | None = None) -> None:
         self.checkpoint = checkpoint
-        self._frame = checkpoint.frame
-        self._folded: Weights = []
+        self.backend: Backend = TorchRollout(checkpoint.frame) if backend is None else backend
+        self._buffers: dict[tuple[int, ...], np.ndarray] = {}
+        self.set_change(())
+
+    def use(self, backend: Backend) -> None:
+        """Compute with another backend from now on, with the trained weights."""
+        self.backend = backend
         self.set_change(())
 
     def fits(self, change: Change) -> bool:
@@ -44,18 +62,9 @@ class RolloutEngine:
             last = weights[0]
         spread = checkpoint.outputs.std
         weights[-1] = Layer(last.weight * spread.unsqueeze(1), last.bias * spread + checkpoint.outputs.mean)
-        self._folded = weights
+        self.backend.set_weights(weights)
 
-    def step(self, states: Tensor, actions: Tensor) -> Tensor:
-        """Predict next states ``(n, 24)`` from states ``(n, 24)`` and actions ``(n, 2)`` rad/s."""
-        hidden = model_input(states, actions, self._frame)
-        for layer in self._folded[:-1]:
-            hidden = torch.nn.functional.linear(hidden, layer.weight, layer.bias).relu_()
-        last = self._folded[-1]
-        return apply_change(states, torch.nn.functional.linear(hidden, last.weight, last.bias), self._frame)
-
-    @torch.inference_mode()
-    def rollout(self, state: Tensor, actions: Tensor) -> Tensor:
+    def rollout(self, state: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Predict trajectories from one state.
 
         Args:
@@ -63,12 +72,12 @@ class RolloutEngine:
             actions: ``(n, h, 2)``, rad/s.
 
         Returns:
-            States after each step, ``(n, h, 24)``.
+            States after each step, ``(n, h, 24)`` float32; written over by the next call for as many.
         """
-        count, horizon, _ = actions.shape
-        states = state.expand(count, -1)
-        trajectory = torch.empty(count, horizon, state.shape[0])
-        for step in range(horizon):
-            states = self.step(states, actions[:, step])
-            trajectory[:, step] = states
-        return trajectory
+        shape = (*actions.shape[:2], len(state))
+        out = self._buffers.get(shape)
+        if out is None:
+            out = self._buffers[shape] = np.empty(shape, dtype=np.float32)
+        self.backend.rollout(np.ascontiguousarray(state, dtype=np.float32),
+                             np.ascontiguousarray(actions, dtype=np.float32), out)
+        return out

@@ -115,7 +115,7 @@ def part_of_a_step(state: np.ndarray, following: np.ndarray, part: float) -> np.
 
     Everything changes evenly; angle pairs are put back on the circle.
     """
-    between = state + part * (np.asarray(following, dtype=np.float64) - state)
+    between: np.ndarray = state + part * (np.asarray(following, dtype=np.float64) - state)
     norm = np.maximum(np.hypot(between[_COSINES], between[_SINES]), 1e-6)
     between[_COSINES] /= norm
     between[_SINES] /= norm
@@ -130,6 +130,11 @@ def planar_pose(states: Tensor) -> tuple[Tensor, Tensor]:
 def planar_pose_of(state: np.ndarray) -> tuple[np.ndarray, float]:
     """Return position in the plane ``(2,)`` m and yaw (rad) of one state ``(24,)``."""
     return state[_PLANE_POSITION], math.atan2(state[_YAW[1]], state[_YAW[0]])
+
+
+def planar_track(states: np.ndarray) -> np.ndarray:
+    """Return the positions in the plane ``(..., 2)`` m of states ``(..., 24)``."""
+    return states[..., _PLANE_POSITION]
 
 
 def with_planar_pose(state: np.ndarray, position: np.ndarray, yaw: float) -> np.ndarray:

@@ -20,7 +20,7 @@ from l2a_ros.learning.adapted_model import AdaptationStatus
 from l2a_ros.learning.network import Change, forward
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.planning.rollout import RolloutEngine
-from l2a_ros.robot.frames import planar_pose
+from l2a_ros.robot.frames import planar_track
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def _part(segment: Transitions, begin: int, end: int) -> Transitions:
 
 def _drift(engine: RolloutEngine, change: Change, truth: Transitions) -> float:
     engine.set_change(change)
-    predicted = engine.rollout(truth.states[0], truth.actions.unsqueeze(0))[0, -1]
-    return float(torch.linalg.vector_norm(planar_pose(predicted)[0] - planar_pose(truth.next_states[-1])[0]))
+    predicted = engine.rollout(truth.states[0].numpy(), truth.actions.unsqueeze(0).numpy())[0, -1]
+    return float(np.linalg.norm(planar_track(predicted) - planar_track(truth.next_states[-1].numpy())))
 
 
 @dataclass(frozen=True)

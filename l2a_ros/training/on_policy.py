@@ -21,8 +21,8 @@ from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Episode
 from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
-from l2a_ros.planning.line_follower import LineFollower
-from l2a_ros.planning.line_following import LineFollowingWeights
+from l2a_ros.planning.costs import make_terms
+from l2a_ros.planning.line_follower import LineFollower, leg_rate_bounds
 from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.planning.random_shooting import RandomShooting, RandomShootingSettings
 from l2a_ros.planning.rollout import RolloutEngine
@@ -114,10 +114,9 @@ class OnPolicyDriver:
         self._adapter = OnlineAdapter(checkpoint, policy.method)
         self._episode = Episode(control_period, max(1, self._adapter.window_length))
         self._limits = LegRateLimits()
-        planner = RandomShooting(RandomShootingSettings(policy.candidates, policy.horizon, limits=self._limits,
-                                                        seed=seed))
-        self._follower = LineFollower(RolloutEngine(checkpoint), planner, LineFollowingWeights(), self._limits,
-                                      control_period)
+        planner = RandomShooting(RandomShootingSettings(
+            leg_rate_bounds(self._limits), policy.candidates, policy.horizon, control_period, seed))
+        self._follower = LineFollower(RolloutEngine(checkpoint), planner, make_terms({}), self._limits, control_period)
         self._lines = Lines(seed, control_period)
         self._share = policy.exploration
         self._rng = np.random.default_rng([seed, _EXPLORATION])
