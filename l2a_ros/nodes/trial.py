@@ -32,12 +32,12 @@ from l2a_ros.nodes.messages import (
     path_message,
     to_nanoseconds,
 )
-from l2a_ros.nodes.parameters import Parameter, declare
+from l2a_ros.nodes.parameters import declare
 from l2a_ros.nodes.runtime import NodeStopped, run_node
 from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
+from l2a_ros.nodes.trial_settings import CONNECTIONS, SCHEMA, trial_settings
 from l2a_ros.robot.layout import STATE
 from l2a_ros.trials.console import Progress
-from l2a_ros.trials.log import TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.report import check_folder, report_table
 from l2a_ros.trials.script import POLL, Abandoned, Script, asking, until
@@ -52,37 +52,6 @@ MOST_SETTLING_STEPS = 100
 JUMP_FORWARD = 10.0
 DEPTH = 200
 GRAPH_POLL, CALL_TIMEOUT, RESEND, STOP_TIMEOUT = 0.1, 5.0, 1.0, 1.0
-
-SCHEMA = (
-    Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
-    Parameter("lockstep", False, "the world waits for the command of each tick"),
-    Parameter("path", "straight", "name of a path shape, or a YAML file with one"),
-    Parameter("duration", 20.0, "time given, s", 0.1, 36000.0),
-    Parameter("out", "", "folder for the report; empty for a new one under runs/"),
-    Parameter("method", "grbal", "how the model adapts; for the report"),
-    Parameter("planner", "random_shooting", "how the plan is made; for the report"),
-    Parameter("terrain", "", "the ground; for the report"),
-    Parameter("faults", [""], "injected faults; for the report"),
-    Parameter("seed", 0, "seed of the run; for the report", 0, 2**31 - 1),
-    Parameter("checkpoint", "", "checkpoint file; for the report"),
-    Parameter("lateral_weight", 50.0, "cost per metre of lateral distance", 0.0, 1e6),
-    Parameter("progress_weight", 10.0, "reward per segment length of progress", 0.0, 1e6),
-    Parameter("heading_weight", 5.0, "cost per rad of heading error", 0.0, 1e6),
-    Parameter("autostart", True, "start as soon as everything is live, without trial/start"),
-    Parameter("wait_timeout", 30.0, "longest wait for the other nodes, s", 0.1, 3600.0),
-    Parameter("state_timeout", 2.0, "end the trial when no state came for so long (not in lock-step), s", 0.1, 60.0),
-    Parameter("expected_nodes", ["state_estimator", "adaptation", "mpc"], "nodes that must be connected first"),
-)
-
-#: Who must be connected to what: (topic, publishes it, node).
-CONNECTIONS: tuple[tuple[Topic, bool, str], ...] = (
-    (interfaces.ROBOT_STATE, True, "state_estimator"),
-    (interfaces.ROBOT_STATE, False, "adaptation"), (interfaces.MOTOR_COMMANDS, False, "adaptation"),
-    (interfaces.ADAPTED_MODEL, True, "adaptation"),
-    (interfaces.ROBOT_STATE, False, "mpc"), (interfaces.ADAPTED_MODEL, False, "mpc"),
-    (interfaces.REFERENCE_PATH, False, "mpc"), (interfaces.MOTOR_COMMANDS, True, "mpc"),
-    (interfaces.ROBOT_STATE, False, "recorder"), (interfaces.MOTOR_COMMANDS, False, "recorder"),
-)
 
 
 class Trial(Node):
@@ -99,7 +68,7 @@ class Trial(Node):
         self._armed = False
         self._poll_at = time.monotonic()
         self._course = self._script()
-        self._session = Session(load_path(values["path"]), TrialSettings.from_values(values))
+        self._session = Session(load_path(values["path"]), trial_settings(values))
         new = f"runs/{time.strftime('%Y%m%d-%H%M%S')}_{Path(values['path']).stem}_{values['method']}"
         self._tick_stamp = -1
         self._jumps = TimeJumps(self, lambda what, _: self._session.time_jumped(what), self._lockstep, JUMP_FORWARD)

@@ -6,14 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from l2a_ros.planning.line_following import LineFollowingCost, LineFollowingWeights
+from l2a_ros.planning.costs import PUBLISHED, PathCost, plain_terms
 from l2a_ros.planning.line_path import LinePath, Projection
-from l2a_ros.robot.layout import STATE
+from l2a_ros.robot.layout import ACTION, STATE
+from l2a_ros.robot.limits import STAND
 
 SECOND = 1_000_000_000
 #: The end of a path is reached within this distance of its last point, metres.
@@ -46,7 +45,8 @@ class TrialSettings:
         control_period: nominal control period, s.
         duration: time given, s.
         lockstep: whether the world waited for each command.
-        weights: of the cost.
+        weights: of the terms of the cost, by name. Only the published terms, of power 1 as published, whatever else
+            the planner weighs: what a trial cost can then be compared with others.
     """
 
     path: str
@@ -59,17 +59,7 @@ class TrialSettings:
     control_period: float = 0.1
     duration: float = 20.0
     lockstep: bool = False
-    weights: LineFollowingWeights = field(default_factory=LineFollowingWeights)
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> TrialSettings:
-        """Take the settings from parameter values by name (weights as ``lateral_weight`` and so on)."""
-        names = ("path", "method", "planner", "terrain", "seed", "control_period", "duration", "lockstep")
-        return cls(**{name: values[name] for name in names}, faults=tuple(values["faults"]),
-                   # The name is enough to know it, and a report does not depend on where things are installed.
-                   checkpoint=Path(values["checkpoint"]).name,
-                   weights=LineFollowingWeights(values["lateral_weight"], values["progress_weight"],
-                                                values["heading_weight"]))
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(PUBLISHED))
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,7 @@ class TrialLog:
         self.completed = False
         self.timed_out = False
         self.metrics: dict[str, list[tuple[int, float]]] = {}
-        self._cost = LineFollowingCost(path, settings.weights)
+        self._cost = PathCost(path, plain_terms(settings.weights))
         self._rows: list[Row] = []
         self._commands: dict[int, np.ndarray] = {}
         self._projection: Projection | None = None
@@ -164,11 +154,11 @@ class TrialLog:
             return None
         position, yaw = planar_pose(state)
         if self._projection is None or last is None:
-            projection = self._cost.start(position[None], 0)
+            projection = self._cost.start(position)
             cost, elapsed = math.nan, 0.0
         else:
-            costs, projection = self._cost.step(position[None], np.array([yaw]), self._projection)
-            cost, elapsed = float(costs[0]), (stamp - self._rows[0].stamp) / SECOND
+            projection = self._cost.advance(position, self._projection)
+            cost, elapsed = self._step_cost(state, self._projection), (stamp - self._rows[0].stamp) / SECOND
         self._projection = projection
         row = Row(stamp=stamp, elapsed=elapsed, state=np.array(state, dtype=np.float64), command=np.full(2, np.nan),
                   segment=int(projection.segment[0]), lateral_error=float(projection.lateral_error[0]),
@@ -182,6 +172,14 @@ class TrialLog:
         self.timed_out = (not self.completed
                           and elapsed >= self.settings.duration - 0.5 * self.settings.control_period)
         return row
+
+    def _step_cost(self, state: np.ndarray, before: Projection) -> float:
+        """Return the cost of the step that led to a state ``(24,)``; ``+inf`` if it is not finite."""
+        step = self._cost.at(before, STAND)
+        step(state[np.newaxis, np.newaxis], np.zeros((1, 1, ACTION.size)))
+        # Of the terms, not of the sum: that is infinite also for a state which is broken where no term looks.
+        cost = sum(float(each[0]) for each in step.contributions.values())
+        return cost if math.isfinite(cost) else math.inf
 
     def add_command(self, stamp: int, rates: np.ndarray) -> None:
         """Take a motor command of shape ``(2,)``, rad/s, that answers the state with this stamp."""

@@ -8,7 +8,6 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def build_report(log: TrialLog, times: LoopTimes, safety_stops: int, ended: str)
         "mean_lateral_error_after_1s_m": _number(_mean(settled)),
         "max_lateral_error_m": _number(float(lateral.max()) if len(lateral) else math.nan),
         "progress_m": _number(rows[-1].progress if rows else 0.0), "path_length_m": _number(log.path.length),
-        "safety_stops": safety_stops, "cost_weights": asdict(settings.weights),
+        "safety_stops": safety_stops, "cost_weights": dict(settings.weights),
         "control_period_s": settings.control_period, "lockstep": settings.lockstep,
         "loop": {
             "period_s": _percentiles(times.periods() if timed else np.empty(0)),

@@ -217,7 +217,8 @@ def test_lockstep_trial_is_completed_and_repeats_byte_for_byte(stand_in: Any, tm
     contents = []
     for name in ("first", "second"):
         world = stand_in(lockstep=True)
-        code, output, errors = finish(start_trial(tmp_path / name, True, path="left", seed=3))
+        code, output, errors = finish(start_trial(tmp_path / name, True, path="left", seed=3,
+                                                  **{"cost.lateral.weight": 20.0}))
         assert code == 0, errors
         assert "completed         yes" in output
         assert str(tmp_path / name / "report.json") in output
@@ -239,6 +240,7 @@ def test_lockstep_trial_is_completed_and_repeats_byte_for_byte(stand_in: Any, tm
     assert report["completed"]
     assert report["ended"] == "end of path"
     assert report["seed"] == 3
+    assert report["cost_weights"] == {"lateral": 20.0, "progress": 10.0, "heading": 5.0}
     assert report["loop"]["period_s"]["p50"] is None
     assert report["mean_lateral_error_m"] < 0.05
     rows = list(csv.DictReader(contents[0][0].decode().splitlines()))

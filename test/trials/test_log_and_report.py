@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from l2a_ros.errors import UserError
-from l2a_ros.planning.line_following import LineFollowingWeights
 from l2a_ros.planning.line_path import LinePath
 from l2a_ros.robot.layout import STATE
 from l2a_ros.trials.console import Progress
@@ -302,15 +301,21 @@ def test_gate_first_heard_in_the_middle_of_a_trial(gate: str, stops: int) -> Non
     assert session.safety_stops == stops
 
 
-def test_settings_come_from_parameters_by_name() -> None:
-    values = {"path": "left", "method": "mb", "planner": "random_shooting", "terrain": "turf", "seed": 1,
-              "control_period": 0.1, "duration": 3.0, "lockstep": True, "faults": ["a"],
-              "checkpoint": "/x/y/c.safetensors", "lateral_weight": 1.0, "progress_weight": 2.0, "heading_weight": 3.0,
-              "other": 1}
-    made = TrialSettings.from_values(values)
-    assert made.weights == LineFollowingWeights(1.0, 2.0, 3.0)
-    assert made.checkpoint == "c.safetensors"
-    assert made.faults == ("a",)
+def test_cost_has_the_given_weights() -> None:
+    weights = {"lateral": 1.0, "progress": 2.0, "heading": 3.0}
+    report = build_report(straight_log(10, weights=weights), LoopTimes(0.1), 0, "")
+    assert report["mean_cost"] == pytest.approx(0.03 - 2 * 0.02 + 3 * 0.1)
+    assert report["cost_weights"] == weights
+
+
+def test_state_that_is_broken_where_no_term_looks_has_a_cost() -> None:
+    log = TrialLog(LinePath(load_path("straight")), settings())
+    log.add_state(0, state(0.0, 0.0))
+    broken = state(0.1, 0.02)
+    broken[STATE.index("battery_voltage")] = math.nan
+    row = log.add_state(TENTH, broken)
+    assert row is not None
+    assert row.cost == pytest.approx(50 * 0.02 - 10 * 0.1)
 
 
 class Terminal(io.StringIO):

@@ -18,8 +18,8 @@ from l2a_ros.planning.costs.term import Term
 TERMS: dict[str, type[Term]] = {term.name: term for term in (
     Lateral, Progress, Heading, ActionRate, Effort, ForwardSpeed, KeepIn)}
 
-#: The terms of the published cost, which are on by default.
-PUBLISHED = (Lateral.name, Progress.name, Heading.name)
+#: The terms of the published cost with its weights: what is on by default.
+PUBLISHED = {term.name: term.weight for term in (Lateral, Progress, Heading)}
 
 
 def make_terms(settings: Mapping[str, Term | Mapping[str, float]]) -> tuple[Term, ...]:
@@ -37,10 +37,14 @@ def make_terms(settings: Mapping[str, Term | Mapping[str, float]]) -> tuple[Term
     return tuple(term for term in terms if term.weight > 0.0)
 
 
-def published_terms(weights: Mapping[str, float]) -> tuple[Term, ...]:
-    """Return the terms of the published cost, of power 1 as published, with other weights by name."""
-    return make_terms({name: {"weight": weights.get(name, TERMS[name].settings()["weight"][0])
-                              if name in PUBLISHED else 0.0} for name in TERMS})
+def plain_terms(weights: Mapping[str, float]) -> tuple[Term, ...]:
+    """Return the terms with these weights by name, of power 1, and no others.
+
+    Raises:
+        UserError: as :func:`make_terms`.
+    """
+    every = dict.fromkeys(TERMS, 0.0) | dict(weights)
+    return make_terms({name: {"weight": weight} for name, weight in every.items()})
 
 
 def _made(term: type[Term], given: Term | Mapping[str, float]) -> Term:
