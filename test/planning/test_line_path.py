@@ -26,6 +26,32 @@ def paths(draw: st.DrawFn, most: int = 8) -> LinePath:
     return LinePath(points)
 
 
+# On a coarse grid points coincide, paths cross themselves and turn back, and distances tie.
+grid_point = st.tuples(st.integers(-2, 2), st.integers(-2, 2)).map(lambda p: (0.25 * p[0], 0.25 * p[1]))
+odd_number = st.sampled_from([math.nan, math.inf, -math.inf, 1e200])
+anywhere = st.one_of(grid_point, grid_point, point, st.tuples(odd_number, coordinate),
+                     st.tuples(coordinate, odd_number))
+
+
+@st.composite
+def paths_on_a_grid(draw: st.DrawFn) -> LinePath:
+    points = np.array([*draw(st.lists(grid_point, min_size=1, max_size=12)), (0.6, 0.6)])
+    return LinePath(points[np.append(np.any(np.diff(points, axis=0) != 0.0, axis=1), True)])
+
+
+@st.composite
+def tracks(draw: st.DrawFn, path: LinePath, horizon: int) -> list[tuple[float, float]]:
+    """A walk along the path that may be fast, so that several segments pass, or positions anywhere."""
+    if draw(st.booleans()):
+        return draw(st.lists(anywhere, min_size=horizon, max_size=horizon))
+    pace, at, walk = draw(st.floats(0.1, 1.5)), draw(st.floats(0.0, 1.0)), []
+    for _ in range(horizon):
+        at += pace
+        x, y = along(path, min(int(at), path.segments - 1), at - min(int(at), path.segments - 1))
+        walk.append((x + draw(st.sampled_from([0.0, 0.0, 0.02, -0.1])), y + draw(st.sampled_from([0.0, 0.0, 0.05]))))
+    return walk
+
+
 def along(path: LinePath, segment: int, fraction: float) -> np.ndarray:
     return path.points[segment] + fraction * (path.points[segment + 1] - path.points[segment])
 
@@ -105,6 +131,34 @@ def test_batch_equals_one_by_one_and_switches_at_most_one_forward(
             assert getattr(one, name)[0] == getattr(batch, name)[i]
     assert set(np.unique(batch.segment - segment)) <= {0, 1}
     assert np.all((batch.arc_length >= 0.0) & (batch.arc_length <= path.length))
+
+
+@given(st.one_of(paths(12), paths_on_a_grid()), st.integers(1, 8), st.integers(1, 6), st.data())
+def test_following_is_projecting_step_by_step(
+        path: LinePath, horizon: int, count: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, path.segments - 1))
+    walks = np.array([data.draw(tracks(path, horizon)) for _ in range(count)])
+    with np.errstate(invalid="ignore", over="ignore"):
+        seen = path.follow(np.ascontiguousarray(walks[:, :, 0].T), np.ascontiguousarray(walks[:, :, 1].T), start)
+        segment = np.full(count, start)
+        for step in range(horizon):
+            expected = path.project(walks[:, step], segment)
+            segment = expected.segment
+            np.testing.assert_array_equal(np.broadcast_to(seen.segment, (horizon, count))[step], segment)
+            np.testing.assert_array_equal(np.sqrt(seen.squared_distance[step]), np.abs(expected.lateral_error))
+            np.testing.assert_array_equal(seen.fraction[step], expected.fraction)
+
+
+def test_following_passes_one_segment_a_step_where_they_are_shorter_than_the_steps() -> None:
+    path = LinePath(np.column_stack([np.arange(9) * 0.1, np.zeros(9)]))
+    x = np.array([[0.75], [0.75], [0.75], [0.05], [0.75]])
+    assert path.follow(x, np.zeros_like(x), 2).segment[:, 0].tolist() == [3, 4, 5, 5, 6]
+
+
+def test_following_stays_on_its_segment_of_a_path_that_crosses_itself() -> None:
+    path = LinePath(np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [1.0, 1.0], [1.0, -1.0]]))
+    x = np.linspace(0.5, 1.5, 9)[:, np.newaxis]
+    assert path.follow(x, np.zeros_like(x), 0).segment.tolist() == 0, "the crossing is at x = 1 m"
 
 
 def test_left_is_positive() -> None:
