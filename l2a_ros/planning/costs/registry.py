@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import fields
 
 from l2a_ros.errors import UserError
 from l2a_ros.planning.costs.action_rate import ActionRate
@@ -52,12 +53,13 @@ def _made(term: type[Term], given: Term | Mapping[str, float]) -> Term:
         if not isinstance(given, term):
             raise UserError(f"the cost term '{term.name}' is given the settings of '{given.name}'")
         return given
-    known = term.__dataclass_fields__
-    _check_known(f"setting of cost.{term.name}:", "settings", given, known)
+    if not isinstance(given, Mapping):
+        raise UserError(f"the settings of cost.{term.name} must be numbers by name, not {given!r}")
+    _check_known(f"setting of cost.{term.name}:", "settings", given, [each.name for each in fields(term)])
     return term(**given)
 
 
-def _check_known(what: str, plural: str, given: Mapping[str, object], known: Mapping[str, object]) -> None:
+def _check_known(what: str, plural: str, given: Collection[str], known: Collection[str]) -> None:
     for name in given:
         if name not in known:
             raise UserError(f"unknown {what} '{name}'; known {plural}: {', '.join(known)}")
