@@ -51,7 +51,7 @@ def start_up(node: Node, settings: Mapping[str, Any]) -> tuple[LineFollower, Sta
     choice = choose(checkpoint, engine_settings(settings), probes, None if lockstep else time.perf_counter)
     for reason in choice.refused:
         log.warning(f"not used to predict: {reason}")
-    follower = LineFollower(RolloutEngine(checkpoint, choice.backend), planner, terms, limits,
+    follower = LineFollower(RolloutEngine(checkpoint, choice.backend, choice.exact), planner, terms, limits,
                             settings["control_period"], settings["longest_fallback"])
     taken = warm_up(follower, typical_state(checkpoint), settings["control_period"], time.perf_counter)
     log.info(f"{choice.name} predicts; a plan takes {1e3 * taken.p50:.1f} ms")

@@ -6,6 +6,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from l2a_ros.timing.realtime import give_way_to_loop
+
 
 class PlanningThread:
     """Does one job after the other; of those that wait only the newest is kept.
@@ -39,6 +41,8 @@ class PlanningThread:
             self._thread.join()
 
     def _run(self) -> None:
+        # With real-time priority a thread is not interrupted by others of the same: a stop must not wait for a plan.
+        give_way_to_loop()
         while True:
             with self._changed:
                 while self._job is None and not self._ends:

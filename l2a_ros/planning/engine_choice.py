@@ -15,6 +15,7 @@ from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.planning.native_rollout import Kernel, NativeRollout, native_kernels
 from l2a_ros.planning.plan import Cost
 from l2a_ros.planning.rollout import Backend, RolloutEngine
+from l2a_ros.planning.sampling import FINALISTS
 from l2a_ros.planning.torch_rollout import TorchRollout
 from l2a_ros.robot.frames import frame_tables
 from l2a_ros.robot.layout import STATE
@@ -23,10 +24,11 @@ AUTO = "auto"
 ENGINES = (AUTO, "native", "torch")
 DEVICES = (AUTO, "cpu", "cuda")
 PRECISIONS = (AUTO, "float32", "bfloat16")
-#: The best action found in bfloat16 may be worse than that of single precision by this share.
+SINGLE = "float32"
+#: The best sequence found by way of bfloat16 may be worse than that of single precision by this share.
 AGREEMENT = 0.01
-#: A backend is timed so often, after one unmeasured time.
-_REPEATS = 5
+#: Every backend is timed so often, after the probes have warmed it up.
+_REPEATS = 8
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Choice:
         name: of the option.
         precision: of its hidden layers.
         backend: to compute with.
+        exact: in single precision, to decide between what it finds best; None if it is itself.
         seconds: of one probe; NaN if not measured.
         refused: options that were not taken because they disagree with single precision, with why.
     """
@@ -101,6 +104,7 @@ class Choice:
     name: str
     precision: str
     backend: Backend
+    exact: Backend | None
     seconds: float
     refused: tuple[str, ...] = ()
 
@@ -128,7 +132,7 @@ def options(checkpoint: Checkpoint, settings: EngineSettings) -> list[Option]:
     if not found:
         raise UserError(f"this machine has no {settings.engine} rollout in {settings.precision} on {settings.device}; "
                         "use precision 'float32', or 'auto'")
-    return sorted(found, key=lambda option: option.precision != "float32")
+    return sorted(found, key=lambda option: option.precision != SINGLE)
 
 
 def _native(checkpoint: Checkpoint, threads: int) -> list[Option]:
@@ -164,8 +168,9 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
            clock: Callable[[], float] | None) -> Choice:
     """Choose a backend.
 
-    In bfloat16 one is taken only if on every probe the sequence that it finds best costs at most ``AGREEMENT`` more, in
-    single precision, than the one that is best there, and its own cost of it is as close.
+    One in bfloat16 has one in single precision beside it, which decides between the sequences that it finds best. It is
+    taken only if on every probe what comes out costs at most ``AGREEMENT`` more than the sequence that is best in single
+    precision.
 
     Args:
         checkpoint: the model.
@@ -178,25 +183,30 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
     """
     reference = RolloutEngine(checkpoint)
     costs = [probe.cost(reference.rollout(probe.state, probe.actions), probe.actions) for probe in probes]
-    best: Choice | None = None
+    found = options(checkpoint, settings)
+    exact = found[0].make() if found[0].precision == SINGLE else TorchRollout(checkpoint.frame)
+    agreeing: list[tuple[Option, Backend]] = []
     refused: list[str] = []
-    for option in options(checkpoint, settings):
+    for option in found:
         backend = option.make()
-        engine = RolloutEngine(checkpoint, backend)
-        gap = max((disagreement(engine, probe, truth) for probe, truth in zip(probes, costs, strict=True)), default=0.0)
-        if not gap <= AGREEMENT:
+        gap = max((disagreement(RolloutEngine(checkpoint, backend), probe, truth)
+                   for probe, truth in zip(probes, costs, strict=True)), default=0.0)
+        if gap <= AGREEMENT:
+            agreeing.append((option, backend))
+        else:
             refused.append(f"{option.name} is off by {100.0 * gap:.1f} %")
-            continue
-        seconds = float("nan") if clock is None or not probes else _timed(engine, probes[0], clock)
-        if best is None or seconds < best.seconds:
-            best = Choice(option.name, option.precision, backend, seconds)
-    if best is None:
+    if not agreeing:
         raise UserError(f"no rollout agrees with single precision: {'; '.join(refused)}; use precision 'float32'")
-    return Choice(best.name, best.precision, best.backend, best.seconds, tuple(refused))
+    engines = [RolloutEngine(checkpoint, backend) for _, backend in agreeing]
+    seconds = [float("nan")] * len(engines) if clock is None or not probes else _timed(engines, probes[0], clock)
+    best = 0 if clock is None or not probes else int(np.argmin(seconds))
+    option, backend = agreeing[best]
+    return Choice(option.name, option.precision, backend, None if option.precision == SINGLE else exact,
+                  seconds[best], tuple(refused))
 
 
 def disagreement(engine: RolloutEngine, probe: Probe, truth: np.ndarray) -> float:
-    """Return how much the engine's best sequence of a probe and its cost are off, as a share of the best cost.
+    """Return how much more the best of the engine's finalists costs than the best sequence, as a share of its cost.
 
     Args:
         engine: to judge.
@@ -204,21 +214,26 @@ def disagreement(engine: RolloutEngine, probe: Probe, truth: np.ndarray) -> floa
         truth: cost of every sequence in single precision, ``(n,)``.
     """
     costs = probe.cost(engine.rollout(probe.state, probe.actions), probe.actions)
-    if not np.any(np.isfinite(truth)):
+    finite = np.isfinite(truth)
+    if not finite.any():
         return 0.0
-    if not np.any(np.isfinite(costs)):
-        return float("inf")
-    found, best = int(np.nanargmin(costs)), float(np.nanmin(truth))
+    finalists = np.argsort(np.where(np.isfinite(costs), costs, np.inf))[:FINALISTS]
+    best = float(truth[finite].min())
     # Costs pass through zero, where a share of them means nothing.
-    scale = max(abs(best), float(np.std(truth[np.isfinite(truth)])), 1e-9)
-    return float(max(truth[found] - best, abs(costs[found] - truth[found])) / scale)
+    scale = max(abs(best), float(truth[finite].std()), 1e-9)
+    return float((truth[finalists].min() - best) / scale)
 
 
-def _timed(engine: RolloutEngine, probe: Probe, clock: Callable[[], float]) -> float:
-    """Return the shortest of some durations: what else the machine does only makes one longer."""
-    durations = []
-    for _ in range(_REPEATS):
-        begin = clock()
-        engine.rollout(probe.state, probe.actions)
-        durations.append(clock() - begin)
-    return min(durations)
+def _timed(engines: Sequence[RolloutEngine], probe: Probe, clock: Callable[[], float]) -> list[float]:
+    """Return the shortest of some durations of each engine: what else the machine does only makes one longer.
+
+    They take turns, so that a busy moment does not hit one of them alone.
+    """
+    durations = np.full((_REPEATS, len(engines)), np.inf)
+    for round_ in range(_REPEATS):
+        for i, engine in enumerate(engines):
+            begin = clock()
+            engine.rollout(probe.state, probe.actions)
+            durations[round_, i] = clock() - begin
+    shortest: list[float] = durations.min(axis=0).tolist()
+    return shortest

@@ -210,7 +210,7 @@ class LineFollower:
         if task.begins_anew:
             self._planner.reset()
         self._engine.set_change(() if task.model is None else task.model.change)
-        state = rolled_forward(task.state, self._engine, task.until_effect, self._period)
+        state = rolled_forward(task.state, self._engine.exact or self._engine, task.until_effect, self._period)
         projection = task.projection
         if task.until_effect:
             projection = task.cost.advance(planar_pose_of(state)[0], projection)
@@ -224,8 +224,9 @@ class LineFollower:
     def predict_trained(self, task: Task, actions: np.ndarray) -> np.ndarray:
         """Return what the trained weights alone predict for a plan's actions ``(h, 2)``: states ``(h, 24)``."""
         self._engine.set_change(())
-        state = rolled_forward(task.state, self._engine, task.until_effect, self._period)
-        predicted: np.ndarray = self._engine.rollout(state, actions[np.newaxis])[0].copy()
+        model = self._engine.exact or self._engine
+        state = rolled_forward(task.state, model, task.until_effect, self._period)
+        predicted: np.ndarray = model.rollout(state, actions[np.newaxis])[0].copy()
         return predicted
 
     def finish(self, task: Task, answer: Answer) -> Decision | None:

@@ -103,6 +103,7 @@ class NativeRollout:
                              *(_pointer(table) for table in self._tables))
         panel = 32 if kernel in _WIDE else 16
         count = len(sizes) - 1
+        self._zeros = np.zeros(max(sizes), dtype=np.float32)
         self._packed = [np.zeros(library.l2a_packed_bytes(int(kernel), i, sizes[i], sizes[i + 1]), dtype=np.uint8)
                         for i in range(count)]
         self._biases = [np.zeros(-(-sizes[i + 1] // panel) * panel, dtype=np.float32) for i in range(count)]
@@ -117,7 +118,8 @@ class NativeRollout:
             inputs, outputs = self._sizes[i:i + 2]
             if weight.shape != (outputs, inputs) or layer.bias.shape != (outputs,):
                 raise ValueError(f"layer {i} has the shape {weight.shape}, not {(outputs, inputs)}")
-            self._call.l2a_pack(int(self._kernel), i, inputs, outputs, _pointer(weight), _pointer(self._packed[i]))
+            self._call.l2a_pack(int(self._kernel), i, inputs, outputs, _pointer(weight), _pointer(self._zeros),
+                                _pointer(self._packed[i]))
             self._biases[i][:outputs] = layer.bias.numpy()
 
     def rollout(self, state: np.ndarray, actions: np.ndarray, out: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,15 @@ class Model(Protocol):
         Returns:
             States after each step, ``(n, h, s)`` float32; good until the next call.
         """
+
+
+@runtime_checkable
+class RoughModel(Protocol):
+    """A model that may be quick at the price of some precision, with the precise one beside it."""
+
+    @property
+    def exact(self) -> Model | None:
+        """The precise one; None if this is as precise."""
 
 
 @dataclass(frozen=True)

@@ -31,18 +31,20 @@ class RolloutEngine:
     Args:
         checkpoint: the trained model.
         backend: what computes; None for PyTorch in single precision.
+        exact: computes in single precision where the other one does not.
     """
 
-    def __init__(self, checkpoint: Checkpoint, backend: Backend | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, backend: Backend | None = None, exact: Backend | None = None) -> None:
         self.checkpoint = checkpoint
-        self.backend: Backend = TorchRollout(checkpoint.frame) if backend is None else backend
+        self._backend: Backend = TorchRollout(checkpoint.frame) if backend is None else backend
         self._buffers: dict[tuple[int, ...], np.ndarray] = {}
+        self._exact = None if exact is None else RolloutEngine(checkpoint, exact)
         self.set_change(())
 
-    def use(self, backend: Backend) -> None:
-        """Compute with another backend from now on, with the trained weights."""
-        self.backend = backend
-        self.set_change(())
+    @property
+    def exact(self) -> RolloutEngine | None:
+        """The same model in single precision; None if this one is."""
+        return self._exact
 
     def fits(self, change: Change) -> bool:
         """Tell whether a change is one of this network's: as many layers, of the same sizes (empty: none)."""
@@ -62,7 +64,9 @@ class RolloutEngine:
             last = weights[0]
         spread = checkpoint.outputs.std
         weights[-1] = Layer(last.weight * spread.unsqueeze(1), last.bias * spread + checkpoint.outputs.mean)
-        self.backend.set_weights(weights)
+        self._backend.set_weights(weights)
+        if self._exact is not None:
+            self._exact._backend.set_weights(weights)
 
     def rollout(self, state: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Predict trajectories from one state.
@@ -78,6 +82,6 @@ class RolloutEngine:
         out = self._buffers.get(shape)
         if out is None:
             out = self._buffers[shape] = np.empty(shape, dtype=np.float32)
-        self.backend.rollout(np.ascontiguousarray(state, dtype=np.float32),
+        self._backend.rollout(np.ascontiguousarray(state, dtype=np.float32),
                              np.ascontiguousarray(actions, dtype=np.float32), out)
         return out

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from l2a_ros.errors import UserError
-from l2a_ros.planning.plan import ActionBounds, Candidates, Cost, Model, Plan, PlanStatus
+from l2a_ros.planning.plan import ActionBounds, Candidates, Cost, Model, Plan, PlanStatus, RoughModel
 from l2a_ros.planning.warm_start import slide
+
+#: So many of the candidates that a rough model finds best are predicted again by the exact one, which decides. One is
+#: not enough: small errors of a step grow along some trajectories, and the minimum picks out the luckiest error.
+FINALISTS = 28
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class SamplingPlanner(ABC):
         # Counter-based, so that the draws of a tick do not depend on how many were planned before.
         rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, now % 2**64]))
         search = self._search(self.nominal(now), rng)
-        best: Sequence | None = None
+        final = _Final(state, model, cost)
         lost = done = 0
         mean = float("nan")
         candidates = None
@@ -126,6 +130,7 @@ class SamplingPlanner(ABC):
             states = model.rollout(state, actions)
             costs = cost(states, actions)
             finite = np.isfinite(costs)
+            costs = np.where(finite, costs, np.inf)
             kept = int(finite.sum())
             done += 1
             lost += count - kept
@@ -133,12 +138,9 @@ class SamplingPlanner(ABC):
             if not kept:
                 continue
             mean = float(costs[finite].mean())
-            winner = int(np.argmin(np.where(finite, costs, np.inf)))
-            if best is None or costs[winner] < best.cost:
-                best = Sequence(actions[winner].astype(np.float64), states[winner].copy(), float(costs[winner]))
-            search.learn(actions, np.where(finite, costs, np.inf))
-        if best is not None:
-            best = _answered(search.answer(), best, state, model, cost)
+            final.enter(actions, states, costs)
+            search.learn(actions, costs)
+        best = final.winner(search.answer())
         return self._closed(best, state, now, mean, lost, done, candidates)
 
     def _closed(self, best: Sequence | None, state: np.ndarray, now: int, mean: float, lost: int, done: int,
@@ -151,15 +153,46 @@ class SamplingPlanner(ABC):
         return Plan(PlanStatus.OK, best.actions, best.states, best.cost, mean, lost, done, candidates)
 
 
-def _answered(actions: np.ndarray | None, best: Sequence, state: np.ndarray, model: Model, cost: Cost) -> Sequence:
-    """Return the search's own answer with its prediction, or the best candidate if that is not finite."""
-    if actions is None:
-        return best
-    one = actions[np.newaxis].astype(np.float32)
-    # The candidates of the last iteration stay as they are: they may still be looked at.
-    states = model.rollout(state, one)
-    costs = cost(states, one)
-    return Sequence(one[0].astype(np.float64), states[0].copy(), float(costs[0])) if np.isfinite(costs[0]) else best
+class _Final:
+    """Decides between the best candidates of all iterations, by the exact model where the other one is rough."""
+
+    def __init__(self, state: np.ndarray, model: Model, cost: Cost) -> None:
+        self._state, self._cost = state, cost
+        self._exact = model.exact if isinstance(model, RoughModel) else None
+        self._judge = model if self._exact is None else self._exact
+        self._best: Sequence | None = None
+        self._entered: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def enter(self, actions: np.ndarray, states: np.ndarray, costs: np.ndarray) -> None:
+        """Take the best of the candidates of an iteration; one at least has a finite cost."""
+        if self._exact is not None:
+            chosen = np.argpartition(costs, min(FINALISTS, len(costs)) - 1)[:FINALISTS]
+            self._entered.append((actions[chosen], costs[chosen]))
+            return
+        winner = int(np.argmin(costs))
+        if self._best is None or costs[winner] < self._best.cost:
+            self._best = Sequence(actions[winner].astype(np.float64), states[winner].copy(), float(costs[winner]))
+
+    def winner(self, answer: np.ndarray | None) -> Sequence | None:
+        """Return the sequence to use: the search's own answer ``(h, a)`` if it has one with a finite cost."""
+        if self._entered or self._best is not None:
+            mine = None if answer is None else self._judged(answer[np.newaxis].astype(np.float32))
+            if mine is not None:
+                return mine
+        if not self._entered:
+            return self._best
+        actions = np.concatenate([actions for actions, _ in self._entered])
+        rough = np.concatenate([costs for _, costs in self._entered])
+        return self._judged(actions[np.argsort(rough, kind="stable")[:FINALISTS]])
+
+    def _judged(self, actions: np.ndarray) -> Sequence | None:
+        states = self._judge.rollout(self._state, actions)
+        costs = self._cost(states, actions)
+        costs = np.where(np.isfinite(costs), costs, np.inf)
+        winner = int(np.argmin(costs))
+        if not np.isfinite(costs[winner]):
+            return None
+        return Sequence(actions[winner].astype(np.float64), states[winner].copy(), float(costs[winner]))
 
 
 def _shares(total: int, rounds: int) -> list[int]:

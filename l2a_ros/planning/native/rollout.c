@@ -227,28 +227,38 @@ int64_t l2a_packed_bytes(int kernel, int layer, int inputs, int outputs)
 }
 
 /* Order weights (outputs, inputs) as the kernel reads them: panels of outputs, in each the inputs one after the other
- * (in bfloat16 in pairs). */
-void l2a_pack(int kernel, int layer, int inputs, int outputs, const float *weights, void *packed)
+ * (in bfloat16 in pairs). Outputs beyond the last are those of a row of zeros. */
+void l2a_pack(int kernel, int layer, int inputs, int outputs, const float *weights, const float *zeros, void *packed)
 {
     const int width = panel_width(kernel), panels = round_up(outputs, width) / width;
     const int is_half = kernel == AVX512_BF16 && layer > 0;
-    const int pairs = (inputs + 1) / 2;
-    for (int panel = 0; panel < panels; panel++)
+    for (int panel = 0; panel < panels; panel++) {
+        const float *row[LARGEST_PANEL];
         for (int j = 0; j < width; j++) {
             const int output = panel * width + j;
-            const float *row = weights + (size_t)output * (size_t)inputs;
-            if (is_half) {
-                uint16_t *to = (uint16_t *)packed + (size_t)panel * (size_t)(pairs * width * 2) + 2 * j;
-                for (int i = 0; i < pairs; i++) {
-                    to[(size_t)i * (size_t)(2 * width)] = output < outputs ? to_half(row[2 * i]) : 0;
-                    to[(size_t)i * (size_t)(2 * width) + 1] =
-                        output < outputs && 2 * i + 1 < inputs ? to_half(row[2 * i + 1]) : 0;
-                }
-            } else {
-                float *to = (float *)packed + (size_t)panel * (size_t)(inputs * width) + j;
-                for (int i = 0; i < inputs; i++) to[(size_t)i * (size_t)width] = output < outputs ? row[i] : 0.0f;
-            }
+            row[j] = output < outputs ? weights + (size_t)output * (size_t)inputs : zeros;
         }
+        if (is_half) {
+            uint16_t *to = (uint16_t *)packed + (size_t)panel * (size_t)((inputs + 1) / 2 * width * 2);
+            int i = 0;
+#if defined(__x86_64__)
+            i = avx512_pack_half(row, inputs, to);
+#endif
+            for (; i < inputs; i += 2)
+                for (int j = 0; j < width; j++) {
+                    to[i * width + 2 * j] = to_half(row[j][i]);
+                    to[i * width + 2 * j + 1] = i + 1 < inputs ? to_half(row[j][i + 1]) : 0;
+                }
+        } else {
+            float *to = (float *)packed + (size_t)panel * (size_t)(inputs * width);
+            int i = 0;
+#if defined(__x86_64__)
+            if (kernel >= AVX512) i = avx512_pack(row, inputs, to);
+#endif
+            for (; i < inputs; i++)
+                for (int j = 0; j < width; j++) to[i * width + j] = row[j][i];
+        }
+    }
 }
 
 /* Roll all candidates out; returns 0, or 1 if memory was short. */
