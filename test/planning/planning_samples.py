@@ -5,34 +5,32 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from l2a_ros.learning.adapted_model import AdaptationStatus, AdaptedModel
 from l2a_ros.learning.checkpoint import Checkpoint, make_checkpoint
 from l2a_ros.learning.checkpoint_file import ModelCard, layer_sizes
-from l2a_ros.learning.network import Factors, Layer, forward, initial_weights
+from l2a_ros.learning.network import Change, Factors, Layer, initial_weights
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.planning.rollout import RolloutEngine
-from l2a_ros.robot.frames import apply_change, model_input
-from l2a_ros.robot.layout import ACTION, INPUT_SIZE, INPUT_STATE_NAMES, OUTPUT_SIZE, STATE
+from l2a_ros.robot.layout import ACTION, INPUT_SIZE, INPUT_STATE_NAMES, OUTPUT_SIZE, STATE, Frame, input_size
 
 INPUT_NAMES = (*INPUT_STATE_NAMES, *ACTION.names)
 
 
-def card(hidden: tuple[int, ...]) -> ModelCard:
+def card(hidden: tuple[int, ...], frame: Frame = Frame.HEADING) -> ModelCard:
     return ModelCard(method="grbal", hidden_sizes=hidden, past=4, future=4, inner_rates=(0.1,) * (len(hidden) + 1),
-                     inner_steps=1, control_period=0.1)
+                     inner_steps=1, control_period=0.1, frame=frame)
 
 
-def random_checkpoint(seed: int = 0, hidden: tuple[int, ...] = (20, 10)) -> Checkpoint:
+def random_checkpoint(seed: int = 0, hidden: tuple[int, ...] = (20, 10), frame: Frame = Frame.HEADING) -> Checkpoint:
     """A random network with a normalisation that is not trivial; small changes, so that rollouts stay sane."""
     generator = torch.Generator().manual_seed(seed)
     weights = [Layer(layer.weight, torch.randn(layer.bias.shape, generator=generator) * 0.1)
-               for layer in initial_weights(layer_sizes(hidden), generator)]
-    inputs = Normalization(torch.randn(INPUT_SIZE, generator=generator),
-                           torch.rand(INPUT_SIZE, generator=generator) + 0.5)
+               for layer in initial_weights(layer_sizes(hidden, frame), generator)]
+    inputs = Normalization(torch.randn(input_size(frame), generator=generator),
+                           torch.rand(input_size(frame), generator=generator) + 0.5)
     inputs.mean[-2:], inputs.std[-2:] = 33.0, 12.0
-    return make_checkpoint(card(hidden), weights, inputs,
+    return make_checkpoint(card(hidden, frame), weights, inputs,
                            Normalization(torch.randn(OUTPUT_SIZE, generator=generator) * 0.01,
                                          torch.rand(OUTPUT_SIZE, generator=generator) * 0.05 + 0.01))
 
@@ -79,19 +77,17 @@ def state_at(x: float = 0.0, y: float = 0.0, yaw: float = 0.0) -> np.ndarray:
     return STATE.vector(values | {"position_x": x, "position_y": y, "yaw_cos": np.cos(yaw), "yaw_sin": np.sin(yaw)})
 
 
-def naive_rollout(checkpoint: Checkpoint, change: list[Factors] | None, state: np.ndarray,
+def naive_rollout(checkpoint: Checkpoint, change: Change | None, state: np.ndarray,
                   actions: np.ndarray) -> np.ndarray:
     """Predict one action sequence ``(h, 2)`` step by step, normalising as in training; states ``(h, 24)``."""
     current, states = torch.from_numpy(state.astype(np.float32)), []
     for action in torch.from_numpy(actions.astype(np.float32)):
-        x = checkpoint.inputs.normalise(model_input(current, action))
-        y = forward(checkpoint.weights, x.unsqueeze(0), change).squeeze(0)
-        current = apply_change(current, checkpoint.outputs.restore(y))
+        current = checkpoint.predict(current.unsqueeze(0), action.unsqueeze(0), change or ())[0]
         states.append(current)
     return torch.stack(states).numpy()
 
 
-def adapted(checkpoint: Checkpoint, change: list[Factors], checkpoint_id: str | None = None) -> AdaptedModel:
+def adapted(checkpoint: Checkpoint, change: Change, checkpoint_id: str | None = None) -> AdaptedModel:
     return AdaptedModel(1, 1, checkpoint_id or checkpoint.id, "grbal", AdaptationStatus.ADAPTED, change)
 
 
@@ -101,7 +97,7 @@ class ListeningEngine(RolloutEngine):
     actions: np.ndarray
     states: np.ndarray
 
-    def rollout(self, state: Tensor, actions: Tensor) -> Tensor:
+    def rollout(self, state: np.ndarray, actions: np.ndarray) -> np.ndarray:
         trajectory = super().rollout(state, actions)
-        self.actions, self.states = actions.numpy().copy(), trajectory.numpy().copy()
+        self.actions, self.states = actions.copy(), trajectory.copy()
         return trajectory
