@@ -34,11 +34,18 @@ def _share(name: str, rows: Sequence[dict[str, float]], period: float) -> Row:
     return Row(f"share of {name} in the period", 100.0 * median / period, "%")
 
 
-def loop_rows(bag: Path, control_period: float) -> list[Row]:
+def loop_rows(bag: Path, control_period: float, most_overruns: float = 1.0,
+              longest_latency: float | None = None) -> list[Row]:
     """Measure the loop of a recorded trial in real time.
 
     The period is the time between the arrivals of ``robot_state`` at the recorder while the robot was driven; the other
     durations are what the nodes measured themselves.
+
+    Args:
+        bag: folder of the recording.
+        control_period: s.
+        most_overruns: share of the ticks that may be overruns, %.
+        longest_latency: 99th percentile that the time from a state to its command may have, s; None for no target.
 
     Raises:
         UserError: if the recording holds no driven ticks.
@@ -68,8 +75,11 @@ def loop_rows(bag: Path, control_period: float) -> list[Row]:
     overruns = int((periods > OVERRUN * control_period).sum()) + int((latency > control_period).sum())
     rows = _percentiles("period", periods)
     rows[1] = at_most("period p99", rows[1].ours, "s", 1.2 * control_period)
-    rows.append(at_most("overruns", 100.0 * overruns / max(1, ticks), "%", 1.0))
-    rows += _percentiles("state to command", latency)
+    rows.append(at_most("overruns", 100.0 * overruns / max(1, ticks), "%", most_overruns))
+    answered = _percentiles("state to command", latency)
+    if longest_latency is not None:
+        answered[1] = at_most("state to command p99", answered[1].ours, "s", longest_latency)
+    rows += answered
     rows += _percentiles("plan", _column(planned, "plan_s"))
     rows += _percentiles("wait for the adapted model", _column(planned, "model_wait_s"))
     rows += _percentiles("adapt", _column(adapted, "adapt_s"))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 
@@ -14,39 +13,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     benches = parser.add_subparsers(title="benchmarks", metavar="NAME", required=True)
     loop = benches.add_parser("loop", help="the control loop of a real-time trial: period, latency, shares")
     loop.add_argument("--duration", type=float, default=30.0, help="driving, s (default: 30)")
-    loop.add_argument("--path", default="figure8", help="path to follow; long enough for the time (default: figure8)")
+    loop.add_argument("--setup", default="shipped", help="shipped, published (10 Hz, 2000 candidates of 5 steps), or "
+                                                         "20hz (500 of 10) (default: shipped)")
+    loop.add_argument("--path", default="figure8", help="closed path to go round and round (default: figure8)")
     loop.add_argument("--method", default="grbal", help="how the model adapts (default: grbal)")
+    loop.add_argument("--planner", default="", help="how is planned (default: random_shooting in the published set-up, "
+                                                    "else that of l2a sim)")
     loop.add_argument("--json", type=Path, help="also write the figures to this file")
     loop.set_defaults(run=run_loop)
     _add_endurance(benches)
     _add_repeat(benches)
     _add_fidelity(benches)
     _add_learning(benches)
+    _add_planning(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
-    """Drive a trial in real time with every node and the recorder, and measure it from the recording."""
-    from datetime import datetime
+    """Drive a recorded trial in real time and print the loop's figures."""
+    from l2a_ros.cli._loop import run
 
-    from l2a_ros.benchmarks.loop import loop_rows
-    from l2a_ros.benchmarks.table import table, write_json
-    from l2a_ros.bringup.arguments import read_settings
-    from l2a_ros.bringup.graph import simulation_graph
-    from l2a_ros.bringup.supervisor import run_graph
-    from l2a_ros.cli._flags import check_ros
-
-    check_ros()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = read_settings({"path": args.path, "method": args.method, "duration": str(args.duration),
-                                  "record": "true", "out": str(Path(folder) / "run")}, datetime.now())
-        status = run_graph(simulation_graph(settings), settings.out / "logs")
-        if status:
-            return status
-        rows = loop_rows(settings.bag, 0.1)
-    print("\n".join(table(rows)))
-    if args.json is not None:
-        write_json(args.json, "loop", rows)
-    return 0
+    return run(args)
 
 
 def _add_endurance(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -112,5 +98,19 @@ def _add_learning(benches: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_learning(args: argparse.Namespace) -> int:
     """Measure outer steps of meta-training and the online step, ours and those of other libraries by turns."""
     from l2a_ros.cli._learning import run
+
+    return run(args)
+
+
+def _add_planning(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    planning = benches.add_parser("planning", help="adapting and planning, beside other libraries")
+    planning.add_argument("--seconds", type=float, default=60.0, help="measuring in all, s (default: 60)")
+    planning.add_argument("--json", type=Path, help="also write the figures to this file")
+    planning.set_defaults(run=run_planning)
+
+
+def run_planning(args: argparse.Namespace) -> int:
+    """Measure ticks that adapt and plan, ours and those of other libraries by turns."""
+    from l2a_ros.cli._planning import run
 
     return run(args)

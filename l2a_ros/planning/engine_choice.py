@@ -169,8 +169,7 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
     """Choose a backend.
 
     One in bfloat16 has one in single precision beside it, which decides between the sequences that it finds best. It is
-    taken only if on every probe what comes out costs at most ``AGREEMENT`` more than the sequence that is best in single
-    precision.
+    taken only if on every probe what comes out costs at most ``AGREEMENT`` more than what is best in single precision.
 
     Args:
         checkpoint: the model.
