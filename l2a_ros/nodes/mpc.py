@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -13,12 +14,12 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, UInt8MultiArray
 
 from l2a_ros.errors import UserError
-from l2a_ros.learning.adapted_model import AdaptedModel
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.cost_settings import cost_terms
 from l2a_ros.nodes.diagnostics import WARN, Diagnostics, Health
 from l2a_ros.nodes.managed import ManagedNode
 from l2a_ros.nodes.messages import SECOND, layout_vector, motor_commands, path_points, to_nanoseconds
+from l2a_ros.nodes.model_inbox import ModelInbox
 from l2a_ros.nodes.mpc_report import NO_PATH as NO_PATH_REASON
 from l2a_ros.nodes.mpc_report import MpcReport, Tick
 from l2a_ros.nodes.mpc_start import SCHEMA, start_up
@@ -29,13 +30,14 @@ from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.planning.line_follower import NO_PATH, Answer, Decision, Task
 from l2a_ros.robot.continuity import has_begun_again, is_state_jump
 from l2a_ros.robot.layout import STATE
+from l2a_ros.timing.command_delay import CommandDelay
 
 #: In lock-step nothing is late, so the wait only bounds how long a broken graph hangs, s.
 LOCKSTEP_WAIT = 10.0
 #: Control periods within which a command is promised on the topic.
 DEADLINE = 2.0
-#: Weight of the newest measurement in the running mean of the command delay.
-DELAY_GAIN = 0.2
+#: From a state to its command until it has been measured, in control periods.
+EXPECTED_DELAY = 0.3
 
 
 class MpcNode(ManagedNode):
@@ -45,11 +47,12 @@ class MpcNode(ManagedNode):
     the lock is held by whoever touches the rest of the node.
     """
 
+    _thread: PlanningThread | None = None  # a node that is refused is destroyed too
+
     def __init__(self) -> None:
         super().__init__("mpc", SCHEMA)
         self._active = False
         self._waiting: Tick | None = None
-        self._thread: PlanningThread | None = None
         self._broken: Exception | None = None
         self._lock = threading.RLock()
         self._diagnostics = Diagnostics(self, self._health)
@@ -61,12 +64,15 @@ class MpcNode(ManagedNode):
         settings = self.settings
         self._lockstep: bool = settings["lockstep"]
         self._follower, found = start_up(self, settings)
+        self._models = ModelInbox(self._follower.check_model)
         self._report = MpcReport(found)
         self._model_wait = LOCKSTEP_WAIT if self._lockstep else settings["model_wait"]
-        self._delay = settings["actuation_delay"] + (0.0 if self._lockstep else 0.3 * settings["control_period"])
+        period = settings["control_period"]
+        self._delay = CommandDelay(0.0 if self._lockstep else EXPECTED_DELAY * period, period,
+                                   settings["actuation_delay"])
         self._commands = self.create_lifecycle_publisher(
             JointState, names.MOTOR_COMMANDS.name,
-            names.MOTOR_COMMANDS.with_deadline(self._lockstep, DEADLINE * settings["control_period"]),
+            names.MOTOR_COMMANDS.with_deadline(self._lockstep, DEADLINE * period),
             event_callbacks=PublisherEventCallbacks(deadline=self._on_deadline_missed, use_default_callbacks=False))
         self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name,
                                                         names.MPC_METRICS.profile(self._lockstep))
@@ -95,10 +101,9 @@ class MpcNode(ManagedNode):
             self._begin_anew()
             self._active = True
 
-    def _begin_anew(self) -> None:
-        """Forget all that is known of the time before, but not the path: it is laid in space."""
-        self._model: AdaptedModel | None = None
-        self._model_problem: str | None = None
+    def _begin_anew(self, stamp: int | None = None) -> None:
+        """Forget all that is known of the time before a state, but not the path: it is laid in space."""
+        self._models.forget(but=stamp)
         self._answer: JointState | None = None
         self._newest: Tick | None = None
         self._waiting = None
@@ -115,16 +120,17 @@ class MpcNode(ManagedNode):
     def cleanup(self) -> None:
         """Let go of the parameters and end the thread."""
         self.remove_post_set_parameters_callback(self._on_parameters)
-        if self._thread is not None:
-            self._thread.stop()
-            self._thread = None
+        self._end_thread()
 
     def destroy_node(self) -> None:
         """End the thread too."""
+        self._end_thread()
+        super().destroy_node()
+
+    def _end_thread(self) -> None:
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
-        super().destroy_node()
 
     # Deadlines: the model of this tick is late, or no state comes any more -------------------------------------------
 
@@ -196,17 +202,13 @@ class MpcNode(ManagedNode):
     def _on_model(self, message: UInt8MultiArray) -> None:
         with self._lock:
             try:
-                model = AdaptedModel.from_bytes(message.data.tobytes())
-                self._follower.check_model(model)
+                model = self._models.take(message.data.tobytes())
             except UserError as error:
-                self._model_problem = str(error)
                 self._refuse(error)
                 # In lock-step no other one comes for this tick.
                 if self._lockstep and self._waiting is not None:
-                    self._stand(self._waiting.stamp, self._model_problem)
+                    self._stand(self._waiting.stamp, str(error))
                 return
-            # One sender, in order: what came last is the newest, also after a jump of time.
-            self._model, self._model_problem = model, None
             if self._waiting is not None and model.stamp == self._waiting.stamp:
                 self._plan()
 
@@ -218,10 +220,7 @@ class MpcNode(ManagedNode):
     def _on_active_state(self, message: JointState, stamp: int) -> None:
         now = time.monotonic()
         if self._newest is not None and has_begun_again(stamp, self._newest.stamp):
-            model = self._model
-            self._begin_anew()
-            # The model of this state may have come before it.
-            self._model = model if model is not None and model.stamp == stamp else None
+            self._begin_anew(stamp)
         if self._newest is not None and stamp <= self._newest.stamp:
             # Said again by who did not hear the answer, which may be under way.
             if self._answer is not None and stamp == to_nanoseconds(self._answer.header.stamp):
@@ -246,7 +245,7 @@ class MpcNode(ManagedNode):
             self._stand(stamp, self._path_problem or NO_PATH_REASON)
         else:
             self._waiting = tick
-            if self._model is not None and self._model.stamp == stamp:
+            if self._models.is_of(stamp):
                 self._plan()
 
     # Planning --------------------------------------------------------------------------------------------------------
@@ -255,26 +254,18 @@ class MpcNode(ManagedNode):
         """Plan for the waiting tick, here in lock-step, else in the thread."""
         assert self._waiting is not None
         tick, self._waiting = self._waiting, None
-        model = self._model
-        problem = self._problem_of(model, tick.stamp)
+        problem = self._models.problem_at(tick.stamp, math.inf if self._lockstep
+                                          else self.settings["maximum_model_age"])
         if problem is not None:
             self._stand(tick.stamp, problem)
             return
-        task = self._follower.prepare(tick.state, tick.stamp, model, self._delay)
+        task = self._follower.prepare(tick.state, tick.stamp, self._models.model, self._delay.seconds)
         if isinstance(task, Decision):
             self._stand(tick.stamp, task.reason)
         elif self._thread is None:
             self._solve(tick, task)
         else:
             self._thread.submit(lambda: self._solve(tick, task))
-
-    def _problem_of(self, model: AdaptedModel | None, stamp: int) -> str | None:
-        oldest = stamp - round(self.settings["maximum_model_age"] * SECOND)
-        if model is not None and (model.stamp >= oldest or self._lockstep):
-            return None
-        problem = ("no adapted_model yet" if model is None
-                   else f"adapted_model is {(stamp - model.stamp) / SECOND:.2f} s old")
-        return problem if self._model_problem is None else f"{problem} ({self._model_problem})"
 
     def _solve(self, tick: Tick, task: Task) -> None:
         begin = time.monotonic()
@@ -295,16 +286,15 @@ class MpcNode(ManagedNode):
         self._command(decision, tick.stamp)
         now = time.monotonic()
         if not self._lockstep:
-            period = self.settings["control_period"]
             latency = (self.get_clock().now().nanoseconds - tick.stamp) / SECOND
-            self._delay += DELAY_GAIN * (min(latency, period) + self.settings["actuation_delay"] - self._delay)
-            self._report.counts["late plans"] += latency > period
-        self._metrics.publish(self._report.answered(decision, tick, task.model, begin, now, self._delay,
+            self._delay.measured(latency)
+            self._report.counts["late plans"] += latency > self.settings["control_period"]
+        self._metrics.publish(self._report.answered(decision, tick, task.model, begin, now, self._delay.seconds,
                                                     self.settings["plan_budget"]))
 
     def _stand(self, stamp: int, reason: str) -> None:
         self._waiting = None
-        self._command(self._follower.stand(reason, stamp + round(self._delay * SECOND)), stamp)
+        self._command(self._follower.stand(reason, stamp + self._delay.nanoseconds), stamp)
 
     def _command(self, decision: Decision, stamp: int) -> None:
         if decision.reason != self._report.reason:
@@ -323,7 +313,7 @@ class MpcNode(ManagedNode):
             if not self._active:
                 return [Health("planner", WARN, "not active")]
             self._report.counts["commands out of range"] = self._follower.limited
-            return [self._report.health(self._delay, self._jumps.count)]
+            return [self._report.health(self._delay.seconds, self._jumps.count)]
 
 
 def main() -> None:
