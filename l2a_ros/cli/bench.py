@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_fidelity(benches)
     _add_learning(benches)
     _add_planning(benches)
+    _add_planners(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
@@ -112,5 +113,27 @@ def _add_planning(benches: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_planning(args: argparse.Namespace) -> int:
     """Measure ticks that adapt and plan, ours and those of other libraries by turns."""
     from l2a_ros.cli._planning import run
+
+    return run(args)
+
+
+def _add_planners(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    planners = benches.add_parser("planners", help="lock-step trials with each planner at the same compute")
+    planners.add_argument("--path", action="append", help="to follow; may be repeated (default: figure8 and zigzag)")
+    planners.add_argument("--seeds", type=int, default=5, help="trials of each planner on each path (default: 5)")
+    planners.add_argument("--duration", type=float, default=60.0, help="longest time of a trial, s (default: 60)")
+    planners.add_argument("--candidates", type=int, help="sequences per plan (default: those of the config)")
+    planners.add_argument("--horizon", type=int, help="periods per sequence (default: that of the config)")
+    planners.add_argument("--method", default="grbal", help="how the model adapts (default: grbal)")
+    planners.add_argument("--terrain", default="carpet", help="floor (default: carpet)")
+    planners.add_argument("--out", type=Path, default=Path("runs/planners"),
+                          help="folder of the trials; those that are there are not run again (default: runs/planners)")
+    planners.add_argument("--json", type=Path, help="also write the figures to this file")
+    planners.set_defaults(run=run_planners)
+
+
+def run_planners(args: argparse.Namespace) -> int:
+    """Run trials with each planner and compare their costs."""
+    from l2a_ros.cli._planners import run
 
     return run(args)

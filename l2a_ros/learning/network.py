@@ -178,15 +178,23 @@ def factors_norm(change: Sequence[Factors]) -> Tensor:
     return total.clamp_min(0.0).sqrt()
 
 
-def materialise(weights: Weights, change: Change | None) -> Weights:
-    """Return plain weights with a change (factors without a leading shape) added."""
+def materialise(weights: Weights, change: Change | None, out: Weights | None = None) -> Weights:
+    """Return plain weights with a change (factors without a leading shape) added.
+
+    Args:
+        weights: the network; returned as they are without a change.
+        change: to add.
+        out: to write into instead of new memory, of the same sizes.
+    """
     if change is None:
         return list(weights)
-    return [_changed(layer, of_layer) for layer, of_layer in zip(weights, change, strict=True)]
+    places: Sequence[Layer | None] = [None] * len(weights) if out is None else out
+    return [_changed(layer, of_layer, place) for layer, of_layer, place in zip(weights, change, places, strict=True)]
 
 
-def _changed(layer: Layer, change: LayerChange) -> Layer:
+def _changed(layer: Layer, change: LayerChange, out: Layer | None) -> Layer:
+    weight, bias = (None, None) if out is None else (out.weight, out.bias)
     if isinstance(change, Layer):
-        return Layer(layer.weight + change.weight, layer.bias + change.bias)
-    return Layer(torch.addmm(layer.weight, change.backward.mT, change.forward),
-                 layer.bias + change.backward.sum(dim=-2))
+        return Layer(torch.add(layer.weight, change.weight, out=weight), torch.add(layer.bias, change.bias, out=bias))
+    return Layer(torch.addmm(layer.weight, change.backward.mT, change.forward, out=weight),
+                 torch.add(layer.bias, change.backward.sum(dim=-2), out=bias))

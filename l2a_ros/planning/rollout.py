@@ -38,6 +38,9 @@ class RolloutEngine:
         self.checkpoint = checkpoint
         self._backend: Backend = TorchRollout(checkpoint.frame) if backend is None else backend
         self._buffers: dict[tuple[int, ...], np.ndarray] = {}
+        # Put together in the same place every tick: memory of this size is else given back and fetched anew each time.
+        self._weights = [Layer(torch.empty_like(layer.weight), torch.empty_like(layer.bias))
+                         for layer in checkpoint.weights]
         self._exact = None if exact is None else RolloutEngine(checkpoint, exact)
         self.set_change(())
 
@@ -56,7 +59,7 @@ class RolloutEngine:
     def set_change(self, change: Change) -> None:
         """Use the trained weights with this change (empty: none)."""
         checkpoint = self.checkpoint
-        weights = materialise(checkpoint.weights, change or None)
+        weights = materialise(checkpoint.weights, change or None, self._weights)
         first, last = weights[0], weights[-1]
         scaled = first.weight / checkpoint.inputs.std
         weights[0] = Layer(scaled, first.bias - scaled @ checkpoint.inputs.mean)

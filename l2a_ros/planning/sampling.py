@@ -157,9 +157,8 @@ class _Final:
     """Decides between the best candidates of all iterations, by the exact model where the other one is rough."""
 
     def __init__(self, state: np.ndarray, model: Model, cost: Cost) -> None:
-        self._state, self._cost = state, cost
+        self._state, self._model, self._cost = state, model, cost
         self._exact = model.exact if isinstance(model, RoughModel) else None
-        self._judge = model if self._exact is None else self._exact
         self._best: Sequence | None = None
         self._entered: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -175,18 +174,20 @@ class _Final:
 
     def winner(self, answer: np.ndarray | None) -> Sequence | None:
         """Return the sequence to use: the search's own answer ``(h, a)`` if it has one with a finite cost."""
-        if self._entered or self._best is not None:
-            mine = None if answer is None else self._judged(answer[np.newaxis].astype(np.float32))
+        if answer is not None and (self._entered or self._best is not None):
+            # It is what it is, however exactly it is predicted.
+            mine = self._judged(answer[np.newaxis].astype(np.float32), self._model)
             if mine is not None:
                 return mine
         if not self._entered:
             return self._best
         actions = np.concatenate([actions for actions, _ in self._entered])
         rough = np.concatenate([costs for _, costs in self._entered])
-        return self._judged(actions[np.argsort(rough, kind="stable")[:FINALISTS]])
+        assert self._exact is not None
+        return self._judged(actions[np.argsort(rough, kind="stable")[:FINALISTS]], self._exact)
 
-    def _judged(self, actions: np.ndarray) -> Sequence | None:
-        states = self._judge.rollout(self._state, actions)
+    def _judged(self, actions: np.ndarray, model: Model) -> Sequence | None:
+        states = model.rollout(self._state, actions)
         costs = self._cost(states, actions)
         costs = np.where(np.isfinite(costs), costs, np.inf)
         winner = int(np.argmin(costs))
