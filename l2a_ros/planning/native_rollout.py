@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.machinery
+import itertools
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import cache
@@ -89,6 +90,8 @@ class NativeRollout:
         library = _library()
         if library is None or kernel not in native_kernels():
             raise ValueError(f"this machine cannot run the kernel {kernel.name}")
+        if len(sizes) < 2 or min(sizes) < 1 or threads < 1:
+            raise ValueError(f"layers of sizes {list(sizes)} on {threads} threads make no rollout")
         actions = sizes[0] - len(tables.seen)
         indices = [*tables.seen, *(i for pair in (*tables.turned, *tables.circles) for i in pair), *(tables.yaw or ())]
         if sizes[-1] != states or actions < 0 or not all(0 <= i < states for i in indices):
@@ -113,11 +116,13 @@ class NativeRollout:
 
     def set_weights(self, weights: Weights) -> None:
         """Use these weights, normalisation folded in."""
+        expected = [((outputs, inputs), (outputs,)) for inputs, outputs in itertools.pairwise(self._sizes)]
+        shapes = [(tuple(layer.weight.shape), tuple(layer.bias.shape)) for layer in weights]
+        if shapes != expected:
+            raise ValueError(f"layers have weights and biases of shapes {shapes}, not {expected}")
         for i, layer in enumerate(weights):
             weight = np.ascontiguousarray(layer.weight.numpy(), dtype=np.float32)
-            inputs, outputs = self._sizes[i:i + 2]
-            if weight.shape != (outputs, inputs) or layer.bias.shape != (outputs,):
-                raise ValueError(f"layer {i} has the shape {weight.shape}, not {(outputs, inputs)}")
+            outputs, inputs = weight.shape
             self._call.l2a_pack(int(self._kernel), i, inputs, outputs, _pointer(weight), _pointer(self._zeros),
                                 _pointer(self._packed[i]))
             self._biases[i][:outputs] = layer.bias.numpy()
@@ -136,6 +141,8 @@ class NativeRollout:
             if array.dtype != np.float32 or array.shape != shape or not array.flags.c_contiguous:
                 raise ValueError(f"expected a contiguous float32 array of shape {shape}, not {array.dtype} of "
                                  f"{array.shape}")
+        if not out.flags.writeable:
+            raise ValueError("the array for the trajectories is read-only")
         tile = 14 if self._kernel in _WIDE else 6
         share = -(-count // (self._threads * _BLOCKS_PER_THREAD * tile)) * tile
         block = min(max(share, SMALLEST_BLOCK // tile * tile), LARGEST_BLOCK)
