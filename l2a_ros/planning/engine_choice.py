@@ -126,7 +126,7 @@ def options(checkpoint: Checkpoint, settings: EngineSettings) -> list[Option]:
                             "compiler and install l2a_ros again, or use engine 'torch'")
     if settings.engine != "native":
         devices = ["cpu"] * (settings.device != "cuda") + ["cuda"] * (settings.device != "cpu" and has_cuda)
-        found += [_torch(checkpoint, device, dtype) for device in devices
+        found += [_torch(checkpoint, device, dtype, settings.thread_count) for device in devices
                   for dtype in (torch.float32, torch.bfloat16) if dtype is torch.float32 or _has_bfloat16(device)]
     found = [option for option in found if settings.precision in (AUTO, option.precision)]
     if not found:
@@ -152,9 +152,10 @@ def _sizes(checkpoint: Checkpoint) -> list[int]:
     return [weights[0].weight.shape[1], *(layer.weight.shape[0] for layer in weights)]
 
 
-def _torch(checkpoint: Checkpoint, device: str, dtype: torch.dtype) -> Option:
+def _torch(checkpoint: Checkpoint, device: str, dtype: torch.dtype, threads: int) -> Option:
     precision = str(dtype).removeprefix("torch.")
-    return Option(f"torch {device} {precision}", precision, lambda: TorchRollout(checkpoint.frame, device, dtype))
+    return Option(f"torch {device} {precision}", precision,
+                  lambda: TorchRollout(checkpoint.frame, device, dtype, threads))
 
 
 def _has_bfloat16(device: str) -> bool:
@@ -183,7 +184,8 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
     reference = RolloutEngine(checkpoint)
     costs = [probe.cost(reference.rollout(probe.state, probe.actions), probe.actions) for probe in probes]
     found = options(checkpoint, settings)
-    exact = found[0].make() if found[0].precision == SINGLE else TorchRollout(checkpoint.frame)
+    exact = found[0].make() if found[0].precision == SINGLE else TorchRollout(
+        checkpoint.frame, threads=settings.thread_count)
     agreeing: list[tuple[Option, Backend]] = []
     refused: list[str] = []
     for option in found:

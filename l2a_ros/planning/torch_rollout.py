@@ -21,10 +21,12 @@ class TorchRollout:
         device: where it computes.
         dtype: of the hidden layers. The first layer is in single precision always: states are not normalised, and what
             matters of a voltage or a height would be rounded away.
+        threads: of the processor; None for those that PyTorch has.
     """
 
-    def __init__(self, frame: Frame, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        self._frame, self._device, self._dtype = frame, torch.device(device), dtype
+    def __init__(self, frame: Frame, device: str = "cpu", dtype: torch.dtype = torch.float32,
+                 threads: int | None = None) -> None:
+        self._frame, self._device, self._dtype, self._threads = frame, torch.device(device), dtype, threads
         self._weights: Weights = []
 
     def set_weights(self, weights: Weights) -> None:
@@ -40,7 +42,6 @@ class TorchRollout:
             hidden = affine(hidden.to(layer.weight.dtype), layer.weight, layer.bias, relu=i < len(self._weights) - 1)
         return apply_change(states, hidden.float(), self._frame)
 
-    @torch.inference_mode()
     def rollout(self, state: np.ndarray, actions: np.ndarray, out: np.ndarray) -> None:
         """Predict trajectories from one state.
 
@@ -49,6 +50,16 @@ class TorchRollout:
             actions: ``(n, h, 2)`` float32, rad/s.
             out: states after each step, ``(n, h, 24)`` float32.
         """
+        before = torch.get_num_threads()
+        # What else PyTorch does in this process is too little for more than the threads that it was given.
+        torch.set_num_threads(self._threads or before)
+        try:
+            self._rollout(state, actions, out)
+        finally:
+            torch.set_num_threads(before)
+
+    @torch.inference_mode()
+    def _rollout(self, state: np.ndarray, actions: np.ndarray, out: np.ndarray) -> None:
         count, horizon = actions.shape[:2]
         states = torch.from_numpy(state).to(self._device).expand(count, -1)
         given = torch.from_numpy(actions).to(self._device)
