@@ -57,7 +57,13 @@ class RolloutEngine:
 
     @torch.no_grad()
     def set_change(self, change: Change) -> None:
-        """Use the trained weights with this change (empty: none)."""
+        """Use the trained weights with this change (empty: none).
+
+        Raises:
+            ValueError: for a change that does not fit; nothing has changed then.
+        """
+        if not self.fits(change):
+            raise ValueError("the change does not fit the network")
         checkpoint = self.checkpoint
         weights = materialise(checkpoint.weights, change or None, self._weights)
         first, last = weights[0], weights[-1]
