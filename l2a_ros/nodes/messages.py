@@ -93,5 +93,13 @@ def path_message(points: np.ndarray, stamp: int) -> Path:
 
 
 def path_points(path: Path) -> np.ndarray:
-    """Return the points of a path, shape ``(n, 2)``, metres."""
+    """Return the points of a path in ``map``, shape ``(n, 2)``, metres; one without points needs no frame.
+
+    Raises:
+        UserError: if it, or one of its poses, is in another frame: nothing is transformed here.
+    """
+    named = {path.header.frame_id, *(pose.header.frame_id or path.header.frame_id for pose in path.poses)}
+    other = sorted(named - {MAP_FRAME})
+    if path.poses and other:
+        raise UserError(f"the path is in frame '{other[0]}'; send it in '{MAP_FRAME}'")
     return np.array([[p.pose.position.x, p.pose.position.y] for p in path.poses], dtype=np.float64).reshape(-1, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path as FilePath
 
+import numpy as np
 from nav_msgs.msg import Path
 from rclpy.node import Node
 
@@ -70,14 +71,21 @@ class SimPictures:
             self._viewer.cut()
 
     def _on_reference(self, message: Path) -> None:
-        points = path_points(message)
+        try:
+            points = path_points(message)
+        except UserError:
+            # Whoever is to follow it refuses it too, and says so.
+            points = np.zeros((0, 2))
         if self._recorder is not None:
             self._recorder.set_reference(points)
         if self._viewer is not None:
             self._viewer.set_reference(points)
 
     def _on_plan(self, message: Path) -> None:
-        points, stamp = path_points(message), to_nanoseconds(message.header.stamp)
+        try:
+            points, stamp = path_points(message), to_nanoseconds(message.header.stamp)
+        except UserError:
+            return
         if self._recorder is not None:
             self._recorder.add_plan(points, stamp)
         if self._viewer is not None:

@@ -39,6 +39,11 @@ def test_reference_plan_and_reset_are_noted(tmp_path: Path) -> None:
         wait(0.3)
         peer.publish(names.REFERENCE_PATH, path_message(np.zeros((0, 2)), now()))
         wait(0.5)
+        foreign = path_message(AHEAD, now())
+        foreign.header.frame_id = "odom"
+        for topic in (names.PLAN, names.REFERENCE_PATH):
+            peer.publish(topic, foreign)
+        wait(0.3)
     frames = load_frames(file)
     # The world may stand still while the machine does something else, but pictures come 25 times a second of its time.
     steps = np.diff(frames.elapsed)
