@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,9 +18,11 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import HistoryPolicy, QoSProfile
 from std_srvs.srv import SetBool, Trigger
 
@@ -71,14 +73,17 @@ class NodeProcess:
     Args:
         name: of the node.
         arguments: raw arguments instead of parameters.
+        first: code that the process runs before it is the node, to break something in it.
         parameters: by name.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str] = (), **parameters: ParameterValue) -> None:
+    def __init__(self, name: str, arguments: Sequence[str] = (), first: str = "", **parameters: ParameterValue) -> None:
         self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
         self.name = name
+        module = f"l2a_ros.nodes.{name}"
+        program = ["-c", f"{first}\nfrom {module} import main\nmain()"] if first else ["-m", module]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"l2a_ros.nodes.{name}", *(arguments or ros_arguments(parameters))], cwd=ROOT,
+            [sys.executable, *program, *(arguments or ros_arguments(parameters))], cwd=ROOT,
             stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors, env=environment())
         self._waited = False
 
@@ -164,8 +169,12 @@ class NodeThread:
         except BaseException as error:  # noqa: BLE001 - the test fails with it
             self.failure = error
 
+    def is_alive(self) -> bool:
+        """Tell whether the node has not ended."""
+        return self._thread.is_alive()
+
     def __exit__(self, kind: object, *_: object) -> None:
-        alive = self._thread.is_alive()
+        alive = self.is_alive()
         self.node.exit_code = 0
         self._thread.join(10.0)
         self.node.destroy_node()
@@ -180,6 +189,8 @@ class Peer:
     def __init__(self, lockstep: bool = False, name: str = "peer") -> None:
         self.lockstep = lockstep
         self.heard: dict[str, list[Any]] = {}
+        #: Every diagnostic status heard so far, oldest first.
+        self.said: list[DiagnosticStatus] = []
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._publishers: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
@@ -312,9 +323,18 @@ class Peer:
         self._manage(node)
         return str(self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label)
 
+    def set_parameters(self, node: str, values: Mapping[str, Any]) -> str:
+        """Set parameters of a node one by one, as ``ros2 param set`` does, and return why some are refused."""
+        request = SetParameters.Request(parameters=[RosParameter(name, value=value).to_parameter_msg()
+                                                    for name, value in values.items()])
+        results = self.call(SetParameters, f"{node}/set_parameters", request).results
+        assert all(bool(result.reason) != result.successful for result in results), "a refusal has a reason"
+        return "; ".join(result.reason for result in results if not result.successful)
+
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             self._statuses[status.name] = status
+            self.said.append(status)
 
     def status(self, name: str) -> DiagnosticStatus:
         """Return the newest diagnostic status with this name."""
