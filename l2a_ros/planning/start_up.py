@@ -27,11 +27,16 @@ _ROOM = 0.9
 
 
 def typical_state(checkpoint: Checkpoint) -> np.ndarray:
-    """Return a state ``(24,)`` of the mean of what the model was trained on, at the origin, looking along x."""
-    state = np.zeros(STATE.size)
-    state[STATE.indices([name for name in STATE.names if name.endswith("_cos")])] = 1.0
-    seen = list(frame_tables(checkpoint.frame).seen)
+    """Return a state ``(24,)`` of the mean of what the model was trained on, at the origin, looking along x.
+
+    Of an angle the mean is the direction of the mean pair, which of a leg that goes round is near none at all.
+    """
+    state, tables = np.zeros(STATE.size), frame_tables(checkpoint.frame)
+    seen = list(tables.seen)
     state[seen] = checkpoint.inputs.mean.numpy()[:len(seen)]
+    for pair in map(list, tables.circles):
+        length = np.hypot(*state[pair])
+        state[pair] = state[pair] / length if length > 0.0 else (1.0, 0.0)
     return with_planar_pose(state, np.zeros(2), 0.0)
 
 
@@ -73,6 +78,7 @@ def warm_up(follower: LineFollower, state: np.ndarray, control_period: float, cl
         clock: seconds.
     """
     position, _ = planar_pose_of(state)
+    limited = follower.limited
     follower.set_path(np.array([position, position + [1.0, 0.0], position + [1.0, 1.0]]), 0)
     durations = []
     for tick in range(_WARM_UP + _MEASURED):
@@ -81,6 +87,7 @@ def warm_up(follower: LineFollower, state: np.ndarray, control_period: float, cl
         durations.append(clock() - begin)
     follower.set_path(NO_PATH, 0)
     follower.restart()
+    follower.limited = limited
     p50, p90 = np.percentile(durations[_WARM_UP:], [50, 90])
     return Measured(float(p50), float(p90))
 
