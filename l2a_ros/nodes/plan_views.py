@@ -55,25 +55,31 @@ class PlanViews:
             self._plan.publish(path_message(planar_track(plan.states), stamp))
         if now >= self._next_markers and self._markers.get_subscription_count():
             self._next_markers = now + _MARKERS_PERIOD
-            self._markers.publish(plan_markers(plan, predict_trained(), stamp))
+            self._markers.publish(plan_markers(plan, predict_trained, stamp))
 
 
-def plan_markers(plan: Plan, trained: np.ndarray, stamp: int) -> MarkerArray:
+def plan_markers(plan: Plan, predict_trained: Callable[[], np.ndarray], stamp: int) -> MarkerArray:
     """Return candidates coloured by cost, the plan, and what the trained weights predict for it.
+
+    What has fewer than two points is left out: RViz takes it for an error.
 
     Args:
         plan: with its candidates.
-        trained: ``(h, 24)``.
+        predict_trained: returns the prediction, ``(h, 24)``; called last, as it may use the candidates' memory.
         stamp: ns.
     """
     markers = [] if plan.candidates is None else [_candidates(plan.candidates, stamp)]
-    for name, states, colour, width in (("plan", plan.states, _PLAN_COLOUR, 0.012),
-                                        ("plan of the trained model", trained, _TRAINED_COLOUR, 0.006)):
-        line = _marker(name, Marker.LINE_STRIP, width, stamp)
-        line.color = _colour(colour)
-        line.points = _points(planar_track(states), _PLAN_HEIGHT)
-        markers.append(line)
-    return MarkerArray(markers=markers)
+    markers += [_line("plan", plan.states, _PLAN_COLOUR, 0.012, stamp),
+                _line("plan of the trained model", predict_trained(), _TRAINED_COLOUR, 0.006, stamp)]
+    return MarkerArray(markers=[marker for marker in markers if len(marker.points) >= 2])
+
+
+def _line(name: str, states: np.ndarray, colour: tuple[float, float, float, float], width: float,
+          stamp: int) -> Marker:
+    line = _marker(name, Marker.LINE_STRIP, width, stamp)
+    line.color = _colour(colour)
+    line.points = _points(planar_track(states), _PLAN_HEIGHT)
+    return line
 
 
 def _candidates(candidates: Candidates, stamp: int) -> Marker:
