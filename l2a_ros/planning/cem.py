@@ -30,8 +30,8 @@ class CemSettings(SamplingSettings):
     """
 
     iterations: int = 4
-    elites: float = 0.1
-    spread: float = 0.5
+    elites: float = 0.2
+    spread: float = 0.8
     smallest_spread: float = 0.05
     momentum: float = 0.1
     smoothness: float = 0.7

@@ -30,8 +30,8 @@ class MppiSettings(SamplingSettings):
     """
 
     iterations: int = 3
-    temperature: float = 1.0
-    spread: float = 0.5
+    temperature: float = 0.5
+    spread: float = 0.8
     decay: float = 0.7
     smoothness: float = 0.7
     control_cost: float = 0.0
@@ -101,4 +101,5 @@ class MppiSearch(Search):
 
     def answer(self) -> np.ndarray | None:
         """Return the nominal plan."""
-        return self._nominal
+        # An average of sequences within the bounds, but for rounding.
+        return self._settings.bounds.clip(self._nominal)

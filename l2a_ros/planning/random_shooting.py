@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from l2a_ros.errors import UserError
 from l2a_ros.planning.noise import held_uniform
 from l2a_ros.planning.sampling import SamplingPlanner, SamplingSettings, Search
 
@@ -20,6 +21,12 @@ class RandomShootingSettings(SamplingSettings):
     """
 
     longest_hold: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse holds of no step."""
+        if self.longest_hold < 1:
+            raise UserError(f"random shooting holds its draws for 1 step or more, not {self.longest_hold}")
+        super().__post_init__()
 
 
 class RandomShooting(SamplingPlanner):

@@ -32,7 +32,7 @@ class SamplingSettings:
 
     bounds: ActionBounds
     candidates: int = 500
-    horizon: int = 10
+    horizon: int = 15
     period: float = 0.1
     seed: int = 0
 
@@ -46,6 +46,8 @@ class SamplingSettings:
         if self.candidates < self.rounds or self.horizon < 1 or not self.period > 0.0:
             raise UserError(f"cannot plan with {self.candidates} candidates in {self.rounds} iterations, "
                             f"{self.horizon} steps of {self.period:g} s")
+        if self.seed < 0:
+            raise UserError(f"the seed of the draws is 0 or more, not {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class SamplingPlanner(ABC):
         """
         settings = self._common
         # Counter-based, so that the draws of a tick do not depend on how many were planned before.
-        rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=[0, 0, 0, now % 2**64]))
+        counter = np.array([0, 0, 0, now % 2**64], dtype=np.uint64)
+        rng = np.random.Generator(np.random.Philox(key=settings.seed, counter=counter))
         search = self._search(self.nominal(now), rng)
         final = _Final(state, model, cost)
         lost = done = 0
@@ -166,6 +169,7 @@ class _Final:
         """Take the best of the candidates of an iteration; one at least has a finite cost."""
         if self._exact is not None:
             chosen = np.argpartition(costs, min(FINALISTS, len(costs)) - 1)[:FINALISTS]
+            chosen = chosen[np.isfinite(costs[chosen])]
             self._entered.append((actions[chosen], costs[chosen]))
             return
         winner = int(np.argmin(costs))

@@ -24,9 +24,10 @@ def compared(candidates: Candidates, count: int) -> list[tuple[np.ndarray, float
     """
     order = np.argsort(candidates.costs)
     order = order[np.isfinite(candidates.costs[order])]
-    if not len(order):
+    count = min(count, len(order))
+    if count < 1:
         return []
-    shown = order[np.unique(np.linspace(0, len(order) - 1, count).astype(int))][::-1]
+    shown = order[np.linspace(0, len(order) - 1, count).astype(int)][::-1]
     costs = candidates.costs[shown]
     width = max(float(costs[0] - costs[-1]), 1e-12)
     return [(planar_track(candidates.states[i]), float((cost - costs[-1]) / width))

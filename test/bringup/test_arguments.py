@@ -23,7 +23,7 @@ def read(**values: str | list[str]) -> Settings:
 def test_nothing_given_is_the_standard_trial() -> None:
     settings = read()
     assert (settings.path, settings.method, settings.planner, settings.terrain) == (
-        "straight", "grbal", "random_shooting", "carpet")
+        "straight", "grbal", "mppi", "carpet")
     assert (settings.faults, settings.clock, settings.duration, settings.seed) == ((), "real", 20.0, 0)
     assert (settings.record, settings.video, settings.headless) == (False, False, True)
     assert settings.checkpoint == share_file("checkpoints", "millirobot_grbal.safetensors")
@@ -122,7 +122,7 @@ def test_bad_faults_in_the_config(tmp_path: Path, faults: str) -> None:
     ({"path": "cirlce"}, r"unknown path 'cirlce'; known: .*figure8.*straight"),
     ({"path": "none/such.yaml"}, r"path file none/such.yaml does not exist"),
     ({"method": "maml"}, r"unknown method 'maml'; known: grbal, mb, mb_de, rebal"),
-    ({"planner": "cem2"}, r"unknown planner 'cem2'; known: random_shooting"),
+    ({"planner": "cem2"}, r"unknown planner 'cem2'; known: cem, mppi, random_shooting"),
     ({"terrain": "lava"}, r"unknown terrain 'lava'; known: carpet"),
     ({"fault": ["missing_legg"]}, r"missing_legg.*known: .*missing_leg"),
     ({"fault": "missing_leg:sixth"}, r"sixth.*front_right"),

@@ -76,7 +76,7 @@ def assert_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     (("--path", "none.yaml"), "none.yaml"),
     (("--terrain", "lava"), "unknown terrain 'lava'; known: carpet, carpet_to_turf, gravel"),
     (("--method", "magic"), "unknown method 'magic'; known: grbal, mb"),
-    (("--planner", "crystal_ball"), "unknown planner 'crystal_ball'; known: random_shooting"),
+    (("--planner", "crystal_ball"), "unknown planner 'crystal_ball'; known: cem, mppi, random_shooting"),
     (("--fault", "lost_head"), "unknown fault 'lost_head'; known: battery, dead_motor, "),
     (("--fault", "missing_leg:seventh"), "unknown part 'seventh'"),
     (("--fault", "motor_gain:right,strong"), "'strong' must be a number"),
