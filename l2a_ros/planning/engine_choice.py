@@ -190,7 +190,8 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
     refused: list[str] = []
     for option in found:
         backend = option.make()
-        gap = max((disagreement(RolloutEngine(checkpoint, backend), probe, truth)
+        finalists = 1 if option.precision == SINGLE else FINALISTS
+        gap = max((disagreement(RolloutEngine(checkpoint, backend), probe, truth, finalists)
                    for probe, truth in zip(probes, costs, strict=True)), default=0.0)
         if gap <= AGREEMENT:
             agreeing.append((option, backend))
@@ -206,23 +207,27 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
                   seconds[best], tuple(refused))
 
 
-def disagreement(engine: RolloutEngine, probe: Probe, truth: np.ndarray) -> float:
+def disagreement(engine: RolloutEngine, probe: Probe, truth: np.ndarray, finalists: int = FINALISTS) -> float:
     """Return how much more the best of the engine's finalists costs than the best sequence, as a share of its cost.
 
     Args:
         engine: to judge.
         probe: the problem.
         truth: cost of every sequence in single precision, ``(n,)``.
+        finalists: sequences that the engine finds best and an exact one decides between; 1 where none does.
     """
     costs = probe.cost(engine.rollout(probe.state, probe.actions), probe.actions)
     finite = np.isfinite(truth)
     if not finite.any():
         return 0.0
-    finalists = np.argsort(np.where(np.isfinite(costs), costs, np.inf))[:FINALISTS]
+    order = np.argsort(np.where(np.isfinite(costs), costs, np.inf), kind="stable")
+    chosen = order[np.isfinite(costs[order])][:finalists]
+    if not len(chosen):
+        return float("inf")
     best = float(truth[finite].min())
     # Costs pass through zero, where a share of them means nothing.
     scale = max(abs(best), float(truth[finite].std()), 1e-9)
-    return float((truth[finalists].min() - best) / scale)
+    return float((np.where(finite, truth, np.inf)[chosen].min() - best) / scale)
 
 
 def _timed(engines: Sequence[RolloutEngine], probe: Probe, clock: Callable[[], float]) -> list[float]:
