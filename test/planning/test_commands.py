@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +53,7 @@ def test_between_is_in_force_moment_by_moment(effects: list[int], begin: int, en
     lengths = [duration * SECOND for duration, _ in pieces]
     assert all(length > 0.5 for length in lengths), "no piece of nothing"
     assert sum(lengths) == pytest.approx(max(end - begin, 0))
+    assert all(not np.array_equal(one, following) for (_, one), (_, following) in itertools.pairwise(pieces))
     found = [rates for length, (_, rates) in zip(lengths, pieces, strict=True) for _ in range(round(length))]
     expected = [in_force(effects, time) for time in range(begin, end)]
     np.testing.assert_array_equal(np.reshape(found, (-1, 2)), np.reshape(expected, (-1, 2)))

@@ -126,6 +126,16 @@ def test_same_ticks_are_the_same_decisions(planner: str) -> None:
 
 
 @every_planner
+def test_plan_before_is_where_the_search_begins(planner: str) -> None:
+    """With one candidate a tick it is all there is."""
+    made = follower(planner=planner, candidates=1, iterations=1)
+    first = plan_of(made.decide(state_at(), START, None, 0.0)).actions
+    for tick in range(1, 4):
+        plan = plan_of(made.decide(state_at(), START + tick * STEP, None, 0.0))
+        np.testing.assert_allclose(plan.actions[:5 - tick], first[tick:], rtol=1e-6)
+
+
+@every_planner
 def test_terms_add_up_to_the_cost(planner: str) -> None:
     """Also where a rough model predicts and an exact one decides."""
     checkpoint = random_checkpoint(hidden=(30, 30))
@@ -479,6 +489,21 @@ def test_what_holds_when_follows_from_what_was_sent(delays: list[int]) -> None:
         sent.append((effect, decision.rates))
 
 
+def test_where_the_plan_begins_is_predicted_exactly() -> None:
+    """Also where the search is by a rough model."""
+    checkpoint = random_checkpoint(hidden=(30, 30))
+    rough = TorchRollout(checkpoint.frame, dtype=torch.bfloat16)
+    made = follower(engine=RolloutEngine(checkpoint, rough, TorchRollout(checkpoint.frame)))
+    first = made.decide(state_at(), START, None, 0.3).rates
+    for tick in (1, 2):
+        made.decide(state_at(), START + tick * STEP, None, 0.3)
+    task = task_of(made, state_at(), START + 3 * STEP, 0.1)
+    np.testing.assert_array_equal(task.until_effect[0][1], first)
+    plan = made.solve(task).plan
+    expected = naive_rollout(checkpoint, None, state_at(), np.vstack([first, plan.actions]))[1:]
+    np.testing.assert_allclose(plan.states, expected, atol=2e-5)
+
+
 def test_after_standing_nothing_moves_until_the_effect() -> None:
     made = follower()
     made.decide(state_at(), START, None, 0.0)
@@ -543,11 +568,21 @@ def test_a_good_plan_between_begins_the_count_anew() -> None:
     assert all(decision.rates.any() for decision in found)
 
 
+def test_command_of_an_old_plan_is_one_that_was_sent() -> None:
+    checkpoint, made = walker(), follower(longest_hold=1)
+    first = made.decide(state_at(0.0, 0.2, 1.0), START, None, 0.1)
+    second = made.decide(state_at(), START + STEP, broken(checkpoint), 0.1)
+    assert second.is_fallback
+    assert not np.array_equal(first.rates, second.rates)
+    np.testing.assert_array_equal(task_of(made, state_at(), START + 2 * STEP, 0.1).in_force, second.rates)
+
+
 def test_part_of_a_tick_is_part_of_two_actions() -> None:
-    checkpoint, made = walker(), follower()
+    checkpoint, made = walker(), follower(longest_hold=1)
     good = plan_of(made.decide(state_at(), START, None, 0.02)).actions
     decision = made.decide(state_at(), START + STEP, broken(checkpoint), 0.05)
     np.testing.assert_allclose(decision.rates, 0.7 * good[1] + 0.3 * good[2])
+    assert np.abs(good[2] - good[1]).max() > 1.0
 
 
 def test_an_old_plan_that_is_over_is_not_followed() -> None:
