@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from l2a_ros.robot.frames import (
+    FrameTables,
     apply_change,
+    frame_tables,
     heading_frame,
     model_input,
+    part_of_a_step,
     planar_pose,
     planar_pose_of,
+    planar_track,
     state_change,
+    with_planar_pose,
 )
-from l2a_ros.robot.layout import ACTION, INPUT_SIZE, INPUT_STATE_NAMES, OUTPUT_SIZE, STATE
+from l2a_ros.robot.layout import ACTION, INPUT_SIZE, INPUT_STATE_NAMES, OUTPUT_SIZE, STATE, Frame, input_size
 
 ANGLES = ("roll", "pitch", "yaw", "left_leg", "right_leg")
 seeds, shapes = st.integers(0, 2**31), st.sampled_from([(), (1,), (5,), (2, 3), (4, 2, 3)])
@@ -146,3 +151,112 @@ def test_inputs_are_left_alone() -> None:
     model_input(states, torch.zeros(3, 2, dtype=torch.float64))
     assert torch.equal(states, copies[0])
     assert torch.equal(following, copies[1])
+
+
+# Tables for code that is not Python ----------------------------------------------------------------------------------
+
+
+def turn(vector: list[float], tables: FrameTables, cosine: float, sine: float) -> list[float]:
+    turned = list(vector)
+    for x, y in tables.turned:
+        turned[x] = cosine * vector[x] - sine * vector[y]
+        turned[y] = sine * vector[x] + cosine * vector[y]
+    return turned
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.sampled_from(list(Frame)))
+def test_tables_say_the_same_as_the_functions(seed: int, frame: Frame) -> None:
+    """What the compiled rollout does with them, element by element."""
+    tables = frame_tables(frame)
+    state, rng = random_states(seed, ()), np.random.default_rng(seed)
+    action, change = torch.from_numpy(rng.normal(size=ACTION.size)), torch.from_numpy(rng.normal(size=STATE.size))
+    cosine, sine = (1.0, 0.0) if tables.yaw is None else (float(state[i]) for i in tables.yaw)
+    seen = turn(state.tolist(), tables, cosine, -sine)
+    expected = model_input(state, action, frame)
+    np.testing.assert_allclose([*(seen[i] for i in tables.seen), *action.tolist()], expected, atol=1e-12)
+    following = [a + b for a, b in zip(state.tolist(), turn(change.tolist(), tables, cosine, sine), strict=True)]
+    for c, s in tables.circles:
+        norm = math.hypot(following[c], following[s])
+        following[c], following[s] = following[c] / norm, following[s] / norm
+    np.testing.assert_allclose(following, apply_change(state, change, frame), atol=1e-12)
+
+
+def test_tables_fit_the_network() -> None:
+    for frame in Frame:
+        tables = frame_tables(frame)
+        assert len(tables.seen) + ACTION.size == input_size(frame)
+        indices = [*tables.seen, *(i for pair in (*tables.turned, *tables.circles) for i in pair), *(tables.yaw or ())]
+        assert all(type(i) is int and 0 <= i < STATE.size for i in indices)
+        assert len({i for pair in tables.circles for i in pair}) == 2 * len(ANGLES)
+    assert frame_tables(Frame.MAP).yaw is None
+    assert frame_tables(Frame.MAP).turned == ()
+    assert frame_tables(Frame.HEADING).yaw == tuple(STATE.indices(["yaw_cos", "yaw_sin"]))
+
+
+# Part of a step ------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.floats(0.0, 1.0))
+def test_part_of_a_step_lies_between_its_ends(seed: int, part: float) -> None:
+    state, following = random_states(seed, ()).numpy(), random_states(seed + 1, ()).numpy()
+    copies = state.copy(), following.copy()
+    found = part_of_a_step(state, following, part)
+    for name in STATE.names:
+        if not name.endswith(("_cos", "_sin")):
+            i = STATE.index(name)
+            assert found[i] == pytest.approx((1.0 - part) * state[i] + part * following[i], abs=1e-12)
+    for name in ANGLES:
+        pair = STATE.indices([f"{name}_cos", f"{name}_sin"])
+        assert np.hypot(*found[pair]) == pytest.approx(1.0)
+        # The angle lies between theirs, the short way round.
+        first, last, between = (math.atan2(*each[pair][::-1]) for each in (state, following, found))
+        whole, way = math.remainder(last - first, 2.0 * math.pi), math.remainder(between - first, 2.0 * math.pi)
+        assert -1e-6 <= way * math.copysign(1.0, whole) <= abs(whole) + 1e-6
+    np.testing.assert_array_equal(state, copies[0])
+    np.testing.assert_array_equal(following, copies[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_nothing_and_all_of_a_step(dtype: type) -> None:
+    state, following = random_states(0, ()).numpy(), random_states(1, ()).numpy().astype(dtype)
+    np.testing.assert_allclose(part_of_a_step(state, following, 0.0), state, rtol=1e-12)
+    np.testing.assert_allclose(part_of_a_step(state, following, 1.0), following, rtol=1e-6)
+    assert part_of_a_step(state, following, 0.5).dtype == np.float64
+
+
+def test_half_of_half_a_turn_stays_finite() -> None:
+    """Half-way between opposite directions there is none."""
+    state = random_states(0, ()).numpy()
+    following = state.copy()
+    following[STATE.indices(["yaw_cos", "yaw_sin"])] *= -1.0
+    assert np.isfinite(part_of_a_step(state, following, 0.5)).all()
+
+
+# Places --------------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(seeds, st.floats(-50, 50), st.floats(-50, 50), st.floats(-10, 10))
+def test_state_somewhere_else_is_the_same_robot(seed: int, x: float, y: float, yaw: float) -> None:
+    """It is where it should be, and its model sees no difference."""
+    state = random_states(seed, ()).numpy()
+    copy = state.copy()
+    placed = with_planar_pose(state, np.array([x, y]), yaw)
+    position, found = planar_pose_of(placed)
+    assert position.tolist() == [x, y]
+    assert math.remainder(found - yaw, 2.0 * math.pi) == pytest.approx(0.0, abs=1e-9)
+    action = torch.zeros(ACTION.size, dtype=torch.float64)
+    np.testing.assert_allclose(model_input(torch.from_numpy(placed), action),
+                               model_input(torch.from_numpy(state), action), atol=1e-9)
+    assert placed[STATE.index("position_z")] == state[STATE.index("position_z")]
+    np.testing.assert_array_equal(state, copy)
+    np.testing.assert_allclose(with_planar_pose(placed, *planar_pose_of(state)), state, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
+def test_planar_track(shape: tuple[int, ...]) -> None:
+    states = random_states(0, shape)
+    np.testing.assert_array_equal(planar_track(states.numpy()), planar_pose(states)[0].numpy())
+    assert planar_track(states.numpy()).shape == (*shape, 2)
