@@ -25,7 +25,7 @@ class Model(Protocol):
             actions: ``(n, h, a)`` float32.
 
         Returns:
-            States after each step, ``(n, h, s)`` float32; good until the next call.
+            States after each step, ``(n, h, s)`` float32; good until the next call for as many.
         """
 
 
@@ -51,7 +51,8 @@ class ActionBounds:
     high: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.low.shape != self.high.shape or self.low.ndim != 1 or not np.all(self.low < self.high):
+        if (self.low.shape != self.high.shape or self.low.ndim != 1 or not np.all(self.low < self.high)
+                or not np.all(np.isfinite([self.low, self.high]))):
             raise ValueError(f"no box: {self.low} to {self.high}")
 
     @property
