@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from costs_samples import bound
 from known_dynamics import (
     NOW,
     TICK,
@@ -21,9 +22,13 @@ from known_dynamics import (
     small,
     two_actions,
 )
+from planning_samples import ListeningEngine, naive_rollout, random_change, random_checkpoint, state_at
 
 from l2a_ros.errors import UserError
+from l2a_ros.planning.costs import make_terms
+from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.plan import ActionBounds
+from l2a_ros.robot.limits import LegRateLimits
 
 NAME = "random_shooting"
 
@@ -81,6 +86,25 @@ def test_only_candidate_0_is_the_plan_before() -> None:
     (actions,), (fresh,) = candidates_of(planner, NOW + TICK), candidates_of(small(NAME), NOW + TICK)
     np.testing.assert_allclose(actions[0], before.actions[[1, 2, 3, 4, 4]], rtol=1e-6)
     np.testing.assert_array_equal(actions[1:], fresh[1:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_plan_along_a_path_is_the_best_by_an_oracle(seed: int) -> None:
+    """The engine and the published cost, against every candidate predicted step by step and judged alone."""
+    checkpoint = random_checkpoint(seed)
+    change = random_change(checkpoint, seed=seed, scale=0.1)
+    engine, state = ListeningEngine(checkpoint), state_at(0.3, 0.1, 0.2)
+    engine.set_change(change)
+    cost = bound(make_terms({}), (0.3, 0.1))
+    planner = small(NAME, bounds=leg_rate_bounds(LegRateLimits()), seed=seed)
+    plan = planner.plan(state, engine, cost, NOW)
+    trajectories = [naive_rollout(checkpoint, change, state, actions) for actions in engine.actions]
+    costs = np.array([cost(states[np.newaxis], actions[np.newaxis])[0]
+                      for states, actions in zip(trajectories, engine.actions, strict=True)])
+    assert plan.cost == pytest.approx(costs.min(), rel=1e-3, abs=1e-3)
+    assert plan.mean_cost == pytest.approx(costs.mean(), rel=1e-3, abs=1e-3)
+    np.testing.assert_allclose(plan.states, trajectories[costs.argmin()], rtol=1e-3, atol=1e-3)
+    assert costs.std() > 1e-2, "else any candidate would do"
 
 
 def test_plan_is_the_cheapest_candidate() -> None:

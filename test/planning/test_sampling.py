@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from costs_samples import bound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_dynamics import (
@@ -21,11 +22,16 @@ from known_dynamics import (
     plan_of,
     small,
 )
+from planning_samples import fragile, state_at, walker
 
 from l2a_ros.errors import UserError
+from l2a_ros.planning.costs import make_terms
+from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.plan import ActionBounds, PlanStatus
+from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.planning.sampling import FINALISTS
 from l2a_ros.planning.warm_start import slide
+from l2a_ros.robot.limits import LegRateLimits
 
 every = pytest.mark.parametrize("name", PLANNERS)
 #: They have several iterations; they choose one of the candidates.
@@ -420,6 +426,33 @@ def test_candidates_that_the_rough_model_breaks_for_do_not_win(name: str) -> Non
     plan, _ = plan_of(small(name), model=model, cost=prefers_fast)
     assert (0 if name == "mppi" else 60 - FINALISTS) < plan.not_finite < 60
     assert plan.status is PlanStatus.OK and plan.actions[0, 0] <= -0.5
+
+
+# With the engine and the cost of a path -------------------------------------------------------------------------------
+
+LEG_RATES = leg_rate_bounds(LegRateLimits())
+
+
+@every
+@pytest.mark.parametrize(("y", "sign"), [(-0.1, 1.0), (0.1, -1.0)])
+def test_turns_towards_the_path(name: str, y: float, sign: float) -> None:
+    # A shorter look ahead does not pay: the heading costs more than the way back has saved by then.
+    planner = small(name, bounds=LEG_RATES, candidates=500, horizon=10, temperature=0.1)
+    plan = planner.plan(state_at(0.2, y), RolloutEngine(walker()), bound(make_terms({}), (0.2, y)), NOW)
+    difference = (plan.actions[:3, 1] - plan.actions[:3, 0]).mean()
+    assert sign * difference > 1.0, "the right leg faster turns left"
+
+
+@every
+def test_candidate_that_breaks_where_no_cost_looks_never_wins(name: str) -> None:
+    """It blows up in an element that the cost does not mind, and would else be the fastest."""
+    planner, engine = small(name, bounds=LEG_RATES, candidates=300, horizon=3), RolloutEngine(fragile(35.0))
+    cost = bound(make_terms({}))
+    for tick in range(5):
+        plan = planner.plan(state_at(), engine, cost, NOW + tick * TICK)
+        assert plan.status is PlanStatus.OK and 0 < plan.not_finite < 300
+        assert np.all(plan.actions[:, 0] <= 35.0)
+        assert np.all(np.isfinite(plan.states)) and np.isfinite([plan.cost, plan.mean_cost]).all()
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
