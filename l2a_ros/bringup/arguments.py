@@ -57,7 +57,7 @@ class Argument:
 ARGUMENTS: tuple[Argument, ...] = (
     Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),
     Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
-    Argument("planner", "mppi", "How the next motor command is chosen.", names=planner_names),
+    Argument("planner", "cem", "How the next motor command is chosen.", names=planner_names),
     Argument("terrain", "carpet", "Ground: NAME or a YAML file, with :ANGLE[,DIRECTION] for another slope, in degrees.",
              names=terrain_names),
     Argument("fault", "", "What breaks and when: NAME[:ARGUMENTS][@ONSET_S], for example missing_leg:front_right@5.0 "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from l2a_ros.planning.sampling import SamplingPlanner
 
 PLANNER_SCHEMA = (
-    Parameter("planner", "mppi", "how action sequences are searched", choices=planner_names()),
+    Parameter("planner", "cem", "how action sequences are searched", choices=planner_names()),
     Parameter("candidates", 500, "action sequences per plan, over all iterations together", 1, 100000),
     Parameter("horizon", 15, "control periods per action sequence", 1, 100),
     Parameter("seed", 0, "of the planner's draws", 0, 2**31 - 1),

@@ -20,7 +20,7 @@ SCHEMA = (
     Parameter("duration", 20.0, "time given, s", 0.1, 36000.0),
     Parameter("out", "", "folder for the report; empty for a new one under runs/"),
     Parameter("method", "grbal", "how the model adapts; for the report"),
-    Parameter("planner", "mppi", "how the plan is made; for the report"),
+    Parameter("planner", "cem", "how the plan is made; for the report"),
     Parameter("terrain", "", "the ground; for the report"),
     Parameter("faults", [""], "injected faults; for the report"),
     Parameter("seed", 0, "seed of the run; for the report", 0, 2**31 - 1),

@@ -23,7 +23,7 @@ def read(**values: str | list[str]) -> Settings:
 def test_nothing_given_is_the_standard_trial() -> None:
     settings = read()
     assert (settings.path, settings.method, settings.planner, settings.terrain) == (
-        "straight", "grbal", "mppi", "carpet")
+        "straight", "grbal", "cem", "carpet")
     assert (settings.faults, settings.clock, settings.duration, settings.seed) == ((), "real", 20.0, 0)
     assert (settings.record, settings.video, settings.headless) == (False, False, True)
     assert settings.checkpoint == share_file("checkpoints", "millirobot_grbal.safetensors")

@@ -79,7 +79,7 @@ def test_straight_line_in_real_time(tmp_path: Path) -> None:
     assert report["completed"]
     assert report["safety_stops"] == 0
     assert report["mean_lateral_error_after_1s_m"] <= 0.05
-    assert (report["method"], report["planner"], report["terrain"]) == ("grbal", "mppi", "carpet")
+    assert (report["method"], report["planner"], report["terrain"]) == ("grbal", "cem", "carpet")
     for figures in (report["loop"]["period_s"], report["loop"]["state_to_command_s"]):
         assert 0.0 < figures["p50"] <= figures["p99"] <= figures["max"]
     assert report["loop"]["overruns"] is not None
