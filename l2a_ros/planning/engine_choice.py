@@ -115,6 +115,8 @@ def options(checkpoint: Checkpoint, settings: EngineSettings) -> list[Option]:
     Raises:
         UserError: if there is none, with what is missing.
     """
+    if settings.device == "cuda" and settings.engine == "native":
+        raise UserError("engine 'native' computes on the processor; use device 'cpu', or engine 'torch'")
     found: list[Option] = []
     has_cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not has_cuda:
@@ -183,28 +185,36 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
     """
     reference = RolloutEngine(checkpoint)
     costs = [probe.cost(reference.rollout(probe.state, probe.actions), probe.actions) for probe in probes]
-    found = options(checkpoint, settings)
-    exact = found[0].make() if found[0].precision == SINGLE else TorchRollout(
-        checkpoint.frame, threads=settings.thread_count)
     agreeing: list[tuple[Option, Backend]] = []
     refused: list[str] = []
-    for option in found:
-        backend = option.make()
-        finalists = 1 if option.precision == SINGLE else FINALISTS
-        gap = max((disagreement(RolloutEngine(checkpoint, backend), probe, truth, finalists)
-                   for probe, truth in zip(probes, costs, strict=True)), default=0.0)
-        if gap <= AGREEMENT:
+    for option in options(checkpoint, settings):
+        try:
+            backend = option.make()
+            finalists = 1 if option.precision == SINGLE else FINALISTS
+            gaps = [disagreement(RolloutEngine(checkpoint, backend), probe, truth, finalists)
+                    for probe, truth in zip(probes, costs, strict=True)]
+        except RuntimeError as error:
+            refused.append(f"{option.name} does not run: {str(error).splitlines()[0]}")
+            continue
+        if all(gap <= AGREEMENT for gap in gaps):
             agreeing.append((option, backend))
         else:
-            refused.append(f"{option.name} is off by {100.0 * gap:.1f} %")
+            refused.append(f"{option.name} is off by {100.0 * max(gaps):.1f} %")
     if not agreeing:
         raise UserError(f"no rollout agrees with single precision: {'; '.join(refused)}; use precision 'float32'")
     engines = [RolloutEngine(checkpoint, backend) for _, backend in agreeing]
     seconds = [float("nan")] * len(engines) if clock is None or not probes else _timed(engines, probes[0], clock)
     best = 0 if clock is None or not probes else int(np.argmin(seconds))
     option, backend = agreeing[best]
-    return Choice(option.name, option.precision, backend, None if option.precision == SINGLE else exact,
-                  seconds[best], tuple(refused))
+    exact = None if option.precision == SINGLE else _exact(checkpoint, settings)
+    return Choice(option.name, option.precision, backend, exact, seconds[best], tuple(refused))
+
+
+def _exact(checkpoint: Checkpoint, settings: EngineSettings) -> Backend:
+    """Return the best backend in single precision on the processor: it predicts a few sequences alone."""
+    single = EngineSettings(device="cpu", precision=SINGLE, threads=settings.threads,
+                            engine="torch" if settings.engine == "torch" else AUTO)
+    return options(checkpoint, single)[0].make()
 
 
 def disagreement(engine: RolloutEngine, probe: Probe, truth: np.ndarray, finalists: int = FINALISTS) -> float:

@@ -20,6 +20,8 @@ from l2a_ros.learning.network import Weights
 from l2a_ros.robot.frames import FrameTables
 
 _LIBRARY = "_rollout"
+#: Of the compiled code; in step with ``l2a_interface`` in ``native/rollout.c``.
+_INTERFACE = 2
 #: Candidates of a block: as many that the weights are read seldom, as few that every thread gets some.
 LARGEST_BLOCK, SMALLEST_BLOCK = 84, 14
 _BLOCKS_PER_THREAD = 3
@@ -57,8 +59,10 @@ def _library() -> ctypes.CDLL | None:
         if file.exists():
             try:
                 library = ctypes.CDLL(str(file))
-            except OSError:
-                # Built on another machine, with libraries that this one lacks.
+                if library.l2a_interface() != _INTERFACE:
+                    raise AttributeError
+            except (OSError, AttributeError):
+                # Built on another machine with libraries that this one lacks, or from other sources than these.
                 return None
             library.l2a_packed_bytes.restype = ctypes.c_int64
             return library

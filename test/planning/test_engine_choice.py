@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +15,7 @@ from planning_samples import random_checkpoint, walker
 from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import load_checkpoint
 from l2a_ros.learning.checkpoint_file import shipped_checkpoint
-from l2a_ros.planning import engine_choice
+from l2a_ros.planning import engine_choice, native_rollout
 from l2a_ros.planning.costs import make_terms
 from l2a_ros.planning.engine_choice import (
     AGREEMENT,
@@ -27,7 +28,7 @@ from l2a_ros.planning.engine_choice import (
     usable_cores,
 )
 from l2a_ros.planning.line_follower import leg_rate_bounds
-from l2a_ros.planning.native_rollout import Kernel, native_kernels
+from l2a_ros.planning.native_rollout import Kernel, NativeRollout, native_kernels
 from l2a_ros.planning.rollout import Backend, RolloutEngine
 from l2a_ros.planning.sampling import FINALISTS
 from l2a_ros.planning.start_up import engine_probes
@@ -302,10 +303,28 @@ def test_bfloat16_has_single_precision_beside_it(monkeypatch: pytest.MonkeyPatch
     assert (choice.name, choice.precision) == ("rough", "bfloat16")
     assert isinstance(choice.exact, Timed)
     assert choice.exact is not choice.backend
-    offer(monkeypatch, rough=("bfloat16", lambda: Timed(clock, 0.001)))
-    choice = choose(CHECKPOINT, EngineSettings(precision="bfloat16"), PROBES, clock)
-    assert choice.name == "rough"
-    assert type(choice.exact) is TorchRollout
+
+
+@pytest.mark.skipif(Kernel.AVX512_BF16 not in native_kernels(), reason="this processor has no bfloat16")
+def test_bfloat16_alone_is_decided_by_the_compiled_single_precision() -> None:
+    choice = choose(CHECKPOINT, EngineSettings(engine="native", precision="bfloat16"), PROBES, None)
+    assert choice.precision == "bfloat16"
+    assert isinstance(choice.exact, NativeRollout)
+
+
+def test_a_backend_that_does_not_run_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> TorchRollout:
+        raise RuntimeError("out of memory\nmore of it")
+
+    offer(monkeypatch, lost=("float32", lost), right=("float32", lambda: TorchRollout(Frame.HEADING)))
+    choice = choose(CHECKPOINT, EngineSettings(), PROBES, None)
+    assert choice.name == "right"
+    assert choice.refused == ("lost does not run: out of memory",)
+
+
+def test_native_on_a_graphics_processor_is_refused() -> None:
+    with pytest.raises(UserError, match="device 'cpu'"):
+        options(CHECKPOINT, EngineSettings(engine="native", device="cuda"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -368,3 +387,21 @@ def test_shipped_models_agree_in_bfloat16(method: str) -> None:
     for probe in probes:
         truth = probe.cost(reference.rollout(probe.state, probe.actions), probe.actions)
         assert disagreement(engine, probe, truth) <= AGREEMENT == 0.01
+
+
+# The compiled library ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None and shutil.which("cc") is None, reason="no compiler")
+def test_this_installation_has_the_compiled_rollout() -> None:
+    """Without this test a build that fails would only be slow."""
+    assert Kernel.PORTABLE in native_kernels()
+
+
+def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    native_rollout._library.cache_clear()
+    monkeypatch.setattr(native_rollout, "_INTERFACE", 1)
+    try:
+        assert native_kernels() == []
+    finally:
+        native_rollout._library.cache_clear()

@@ -18,7 +18,7 @@
 #include <immintrin.h>
 #endif
 
-/* What a kernel's tiles look like, and its precision; in step with native.py. */
+/* What a kernel's tiles look like, and its precision; in step with native_rollout.py. */
 enum { PORTABLE = 0, AVX2 = 1, AVX512 = 2, AVX512_BF16 = 3 };
 
 typedef struct {
@@ -194,6 +194,9 @@ static void *work(void *argument)
     free(memory);
     return NULL;
 }
+
+/* Number of the interface below: another one, or none, is a build of other sources. */
+int l2a_interface(void) { return 2; }
 
 /* Tell whether this machine can run a kernel. */
 int l2a_supports(int kernel)
