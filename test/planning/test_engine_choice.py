@@ -97,7 +97,7 @@ def test_a_graphics_processor_is_one_more(monkeypatch: pytest.MonkeyPatch, setti
 
 @pytest.mark.parametrize(("settings", "kernels", "bfloat16", "says"), [
     ({"device": "cuda"}, [Kernel.AVX2], True, "device 'cuda' needs a graphics processor .* so use 'cpu'"),
-    ({"device": "cuda", "engine": "native"}, [Kernel.AVX2], True, "device 'cuda' needs a graphics processor"),
+    ({"device": "cuda", "engine": "native"}, [Kernel.AVX2], True, "computes on the processor; use device 'cpu'"),
     ({"engine": "native"}, [], True, "install a C compiler and install l2a_ros again, or use engine 'torch'"),
     ({"engine": "native", "precision": "bfloat16"}, [Kernel.PORTABLE, Kernel.AVX2], True,
      "no native rollout in bfloat16 .*; use precision 'float32', or 'auto'"),
