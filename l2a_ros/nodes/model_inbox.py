@@ -57,6 +57,7 @@ class ModelInbox:
         """
         if self.model is not None and (stamp - self.model.stamp) / SECOND <= maximum_age:
             return None
+        # Without the age itself: it would be another reason every tick.
         problem = ("no adapted_model yet" if self.model is None
-                   else f"adapted_model is {(stamp - self.model.stamp) / SECOND:.2f} s old")
+                   else f"adapted_model is older than {maximum_age:g} s")
         return problem if self._refused is None else f"{problem} ({self._refused})"

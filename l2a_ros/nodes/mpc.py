@@ -6,27 +6,28 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Sequence
 
 from nav_msgs.msg import Path
 from rclpy.event_handler import PublisherEventCallbacks, QoSOfferedDeadlineMissedInfo
-from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, UInt8MultiArray
 
 from l2a_ros.errors import UserError
 from l2a_ros.nodes import interfaces as names
-from l2a_ros.nodes.cost_settings import cost_terms
 from l2a_ros.nodes.diagnostics import WARN, Diagnostics, Health
+from l2a_ros.nodes.live_cost import LiveCost
 from l2a_ros.nodes.managed import ManagedNode
 from l2a_ros.nodes.messages import SECOND, layout_vector, motor_commands, path_points, to_nanoseconds
 from l2a_ros.nodes.model_inbox import ModelInbox
 from l2a_ros.nodes.mpc_report import NO_PATH as NO_PATH_REASON
-from l2a_ros.nodes.mpc_report import MpcReport, Tick
+from l2a_ros.nodes.mpc_report import NO_STATE, MpcReport, Tick
 from l2a_ros.nodes.mpc_start import SCHEMA, start_up
 from l2a_ros.nodes.plan_views import PlanViews
 from l2a_ros.nodes.planning_thread import PlanningThread
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
+from l2a_ros.planning.costs import Term
 from l2a_ros.planning.line_follower import NO_PATH, Answer, Decision, Task
 from l2a_ros.robot.continuity import has_begun_again, is_state_jump
 from l2a_ros.robot.layout import STATE
@@ -54,9 +55,11 @@ class MpcNode(ManagedNode):
         self._active = False
         self._waiting: Tick | None = None
         self._broken: Exception | None = None
+        self._has_news = False
         self._lock = threading.RLock()
         self._diagnostics = Diagnostics(self, self._health)
         self._jumps = TimeJumps(self, self._on_time_jump, self.settings["lockstep"])
+        self._live = LiveCost(self)
         self.start()
 
     def configure(self) -> None:
@@ -64,6 +67,7 @@ class MpcNode(ManagedNode):
         settings = self.settings
         self._lockstep: bool = settings["lockstep"]
         self._follower, found = start_up(self, settings)
+        self._live.attach(self._on_terms)
         self._models = ModelInbox(self._follower.check_model)
         self._report = MpcReport(found)
         self._model_wait = LOCKSTEP_WAIT if self._lockstep else settings["model_wait"]
@@ -77,7 +81,6 @@ class MpcNode(ManagedNode):
         self._metrics = self.create_lifecycle_publisher(JointState, names.MPC_METRICS.name,
                                                         names.MPC_METRICS.profile(self._lockstep))
         self._views = PlanViews(self, self._lockstep)
-        self.add_post_set_parameters_callback(self._on_parameters)
         # A plan that took too long must not be followed by plans for states that are old by now.
         self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state,
                                  names.ROBOT_STATE.newest(self._lockstep))
@@ -90,15 +93,15 @@ class MpcNode(ManagedNode):
         if not self._lockstep:
             self._thread = PlanningThread(self._on_broken)
 
-    def _on_parameters(self, parameters: list[RosParameter]) -> None:
+    def _on_terms(self, terms: Sequence[Term]) -> None:
         with self._lock:
-            self.settings |= {each.name: each.value for each in parameters if each.name in self.settings}
-            self._follower.set_terms(cost_terms(self.settings))
+            self._follower.set_terms(terms)
 
     def activate(self) -> None:
         """Begin."""
         with self._lock:
             self._begin_anew()
+            self._report.reason = NO_STATE
             self._active = True
 
     def _begin_anew(self, stamp: int | None = None) -> None:
@@ -118,8 +121,7 @@ class MpcNode(ManagedNode):
             self._active = False
 
     def cleanup(self) -> None:
-        """Let go of the parameters and end the thread."""
-        self.remove_post_set_parameters_callback(self._on_parameters)
+        """End the thread."""
         self._end_thread()
 
     def destroy_node(self) -> None:
@@ -136,7 +138,7 @@ class MpcNode(ManagedNode):
 
     def next_deadline(self) -> float | None:
         """Return when to plan without the model of this tick, or when the newest state is too old."""
-        if self._broken is not None:
+        if self._broken is not None or self._has_news:
             return 0.0
         if self._waiting is not None:
             return self._waiting.until
@@ -148,6 +150,10 @@ class MpcNode(ManagedNode):
         """Plan with the newest model there is, or stand."""
         if self._broken is not None:
             raise self._broken
+        if self._has_news:
+            self._has_news = False
+            self._diagnostics.publish()
+            return
         with self._lock:
             if self._waiting is not None:
                 self._report.counts["models not in time"] += 1
@@ -240,7 +246,7 @@ class MpcNode(ManagedNode):
             self._report.counts["pose jumps"] += 1
             self._follower.restart()
         if age > self.settings["maximum_state_age"]:
-            self._stand(stamp, f"robot_state is {age:.2f} s old")
+            self._stand(stamp, f"robot_state is older than {self.settings['maximum_state_age']:g} s")
         elif not self._follower.wants_plan(stamp):
             self._stand(stamp, self._path_problem or NO_PATH_REASON)
         else:
@@ -300,7 +306,8 @@ class MpcNode(ManagedNode):
         if decision.reason != self._report.reason:
             self._report.reason = decision.reason
             self.get_logger().info(decision.reason)
-            self._diagnostics.publish()
+            # Published by the loop: it is the loop's health, and a plan must not be kept waiting.
+            self._has_news = True
         self._answer = motor_commands(decision.rates, stamp)
         self._commands.publish(self._answer)
 

@@ -7,6 +7,7 @@ executors, but its ``spin`` never returns in the wheels this was measured with, 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -95,7 +97,9 @@ def spin(node: Node, executor: Executor) -> int:
                     with_deadline.on_deadline()
                     wait = 0.0
         _Signals.is_spinning = True
-        executor.spin_once(timeout_sec=wait)
+        # An event of a publisher or a message may wait for what a clean-up has closed meanwhile.
+        with contextlib.suppress(InvalidHandle):
+            executor.spin_once(timeout_sec=wait)
         _Signals.is_spinning = False
         if _Signals.is_pending:
             raise KeyboardInterrupt

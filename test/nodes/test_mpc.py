@@ -658,7 +658,6 @@ def test_states_during_a_plan() -> None:
         assert loop.peer.of(names.MOTOR_COMMANDS)[-1] == loop.peer.of(names.MOTOR_COMMANDS)[-2]
 
 
-@pytest.mark.xfail(strict=True, reason="runtime.spin: an event of a publisher that was closed meanwhile ends the node")
 def test_clean_up_during_a_plan() -> None:
     with running(**PATIENT) as loop:
         with planning(loop) as held:
@@ -781,7 +780,6 @@ def test_bad_parameters_are_refused_while_it_walks(name: str, value: Any, reason
         assert is_walking(loop.tick())
 
 
-@pytest.mark.xfail(strict=True, reason="mpc: values that make no cost together are found out after they were taken")
 def test_parameters_that_make_no_cost_together_are_refused_while_it_walks() -> None:
     with running() as loop:
         before = dict(loop.node.settings)
@@ -795,7 +793,6 @@ def test_parameters_that_make_no_cost_together_are_refused_while_it_walks() -> N
 # Diagnostics ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="mpc: the reason holds the age, so it is another one every tick")
 def test_cause_that_lasts_is_said_once() -> None:
     """Not ten times a second for as long as the adaptation is gone."""
     with running(**PATIENT | {"maximum_model_age": 0.15}, model_wait=0.0) as loop:
@@ -814,7 +811,6 @@ def test_cause_that_lasts_is_said_once() -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU is not told from another")
-@pytest.mark.xfail(strict=True, reason="mpc: a reason that changes with a plan is published by the planning thread")
 def test_diagnostics_tell_the_privileges_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that are published because of a plan."""
     cpus = os.sched_getaffinity(0)
@@ -832,7 +828,6 @@ def test_diagnostics_tell_the_privileges_of_the_loop(monkeypatch: pytest.MonkeyP
         assert told == {", ".join(map(str, sorted(cpus)))}
 
 
-@pytest.mark.xfail(strict=True, reason="mpc: 'not active' stays until the first state")
 def test_active_again_and_no_state_yet() -> None:
     with running() as loop:
         assert loop.peer.transition("mpc", Transition.TRANSITION_DEACTIVATE)
@@ -842,7 +837,6 @@ def test_active_again_and_no_state_yet() -> None:
         assert (health.level, health.message) == (DiagnosticStatus.WARN, "no state yet")
 
 
-@pytest.mark.xfail(strict=True, reason="mpc: parameters are followed from configure on only")
 def test_cost_that_is_set_before_it_is_configured() -> None:
     with (NodeThread(MpcNode, lockstep=True, autostart=False, rollout_threads=1) as thread,
           Peer(lockstep=True) as peer):

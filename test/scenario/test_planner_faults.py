@@ -156,13 +156,13 @@ def _not_a_number(message: UInt8MultiArray) -> UInt8MultiArray:
 
 
 STATE_FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
-    "late": (Late, r"no robot_state any more|robot_state is 0\.\d+ s old"),
+    "late": (Late, r"no robot_state any more|robot_state is older than"),
     "missing": (Missing, "no robot_state any more"),
     "not finite": (lambda: Altered(_one_not_finite), "the state is not finite"),
     "other order": (lambda: Altered(lambda m: _state(m, name=list(reversed(m.name)))), "robot_state"),
     "without values": (lambda: Altered(lambda m: _state(m, position=[])), "robot_state has 0 values for 24 names"),
 }
-_OLD = r"adapted_model is 0\.\d+ s old"
+_OLD = r"adapted_model is older than"
 MODEL_FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "late": (Late, _OLD),
     "missing": (Missing, _OLD),
