@@ -337,7 +337,7 @@ def test_stands_when_models_are_old_or_stop_coming() -> None:
         loop.advance()
         loop.state()
         assert not np.any(loop.answer())
-        loop.peer.says(STATUS, "adapted_model is 0.")
+        loop.peer.says(STATUS, "adapted_model is older than 0.15 s")
         assert loop.peer.status(STATUS).level == DiagnosticStatus.ERROR
 
         # One that comes, but an old one.
@@ -349,7 +349,7 @@ def test_stands_when_models_are_old_or_stop_coming() -> None:
         loop.advance()
         loop.state()
         assert not np.any(loop.answer())
-        loop.peer.says(STATUS, "adapted_model is 0.")
+        loop.peer.says(STATUS, "adapted_model is older than 0.15 s")
 
         loop.tick_until(moves=True)
         loop.peer.says(STATUS, "following")
@@ -367,7 +367,7 @@ def test_says_what_is_wrong_with_the_models_that_come() -> None:
         until(lambda: loop.node._report.counts["messages of wrong layout"] == 1)
         loop.state()
         assert not np.any(loop.answer())
-        loop.peer.says(STATUS, "s old (the adapted model is not finite)")
+        loop.peer.says(STATUS, "adapted_model is older than 0.15 s (the adapted model is not finite)")
         loop.tick_until(moves=True)
 
 
@@ -594,7 +594,7 @@ def _wait_for_models_to_be_old(loop: Loop) -> None:
 @pytest.mark.parametrize(("happen", "values", "reason"), [
     (_lose_the_path, {}, "no path"),
     (_get_a_bad_path, {}, "frame 'odom'"),
-    (_wait_for_models_to_be_old, {}, "adapted_model is 0."),
+    (_wait_for_models_to_be_old, {}, "adapted_model is older than 0.15 s"),
     (lambda _: None, {"position_x": math.nan}, "the state is not finite"),
 ], ids=["no path", "bad path", "old models", "bad state"])
 def test_state_that_is_answered_with_standing_during_a_plan(happen: Any, values: dict[str, float], reason: str) -> None:

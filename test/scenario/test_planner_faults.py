@@ -162,7 +162,7 @@ STATE_FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "other order": (lambda: Altered(lambda m: _state(m, name=list(reversed(m.name)))), "robot_state"),
     "without values": (lambda: Altered(lambda m: _state(m, position=[])), "robot_state has 0 values for 24 names"),
 }
-_OLD = r"adapted_model is older than"
+_OLD = r"adapted_model is older than 0\.15 s"
 MODEL_FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "late": (Late, _OLD),
     "missing": (Missing, _OLD),
