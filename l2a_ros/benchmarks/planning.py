@@ -245,7 +245,7 @@ def _size_rows(name: str, ours: Callable[[], None], peer: Callable[[], None] | N
         if peer is not None:
             theirs += _measured(peer, clock, 1, threads)
     median = statistics.median(mine)
-    share = 100.0 * (amount / median) / (peak.operations / min(peaks))
+    share = 100.0 * (amount / median) / (peak.operations / statistics.median(peaks))
     tail = float(np.percentile(mine, 99)) / median
     if peer is None:
         rows = [Row(name, median, "s", f"{peer_name} (missing)", None, None, target, None)]
