@@ -47,7 +47,8 @@ class NodeSpec:
         """Return the arguments that follow ``--ros-args``."""
         arguments = [text for file in self.parameter_files for text in ("--params-file", str(file))]
         for name, value in self.parameters.items():
-            arguments += ["-p", f"{name}:={parameter_text(value)}"]
+            # With the node's name: without it, the node's own section of a parameter file would win.
+            arguments += ["-p", f"{self.name}:{name}:={parameter_text(value)}"]
         return arguments
 
 

@@ -149,6 +149,8 @@ class MpcNode(ManagedNode):
     def on_deadline(self) -> None:
         """Plan with the newest model there is, or stand."""
         if self._broken is not None:
+            with self._lock:
+                self._stand(self.get_clock().now().nanoseconds, "planning failed")
             raise self._broken
         if self._has_news:
             self._has_news = False
@@ -320,6 +322,7 @@ class MpcNode(ManagedNode):
             if not self._active:
                 return [Health("planner", WARN, "not active")]
             self._report.counts["commands out of range"] = self._follower.limited
+            self._report.counts["states overtaken"] = 0 if self._thread is None else self._thread.replaced
             return [self._report.health(self._delay.seconds, self._jumps.count)]
 
 

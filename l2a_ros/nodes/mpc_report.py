@@ -14,9 +14,11 @@ from l2a_ros.nodes.messages import named_vector
 from l2a_ros.planning.line_follower import Decision
 from l2a_ros.timing.statistics import Statistics
 
+#: So many plans are more than the start could measure.
+ENOUGH_PLANS = 100
 FOLLOWING, NO_PATH, NO_STATE = "following", "no path", "no state yet"
-COUNTED = ("plans", "late plans", "plans over budget", "fallbacks", "void plans", "deadlines missed",
-           "models not in time", "messages of wrong layout", "pose jumps", "commands out of range")
+COUNTED = ("plans", "late plans", "plans over budget", "fallbacks", "void plans", "states overtaken",
+           "deadlines missed", "models not in time", "messages of wrong layout", "pose jumps", "commands out of range")
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class StartUp:
     Args:
         engine: name of what predicts.
         plan_p90: duration of a plan then, s.
+        budget: that a plan should take at most, s.
         advice: what to change because plans do not fit into their budget; None if they do.
     """
 
     engine: str
     plan_p90: float
+    budget: float
     advice: str | None = None
 
 
@@ -104,10 +108,15 @@ class MpcReport:
                                  ("plan", self._planning)):
             values |= {f"{name} {key} (s)": value for key, value in statistics.summary().items()}
         values |= {"command delay (s)": delay, "time jumps": time_jumps}
-        level, message = ERROR, self.reason
+        level, message, advice = ERROR, self.reason, self._advice()
         if self.reason in (FOLLOWING, NO_PATH):
-            level = OK if self._start_up.advice is None else WARN
-            message = self.reason if self._start_up.advice is None else f"{self.reason}; {self._start_up.advice}"
+            level = OK if advice is None else WARN
+            message = self.reason if advice is None else f"{self.reason}; {advice}"
         elif self.reason == NO_STATE:
             level = WARN
         return Health("planner", level, message, values)
+
+    def _advice(self) -> str | None:
+        """Return the advice of the start, until plans have been seen to fit: the machine may have been busy then."""
+        fits = len(self._planning) >= ENOUGH_PLANS and self._planning.summary()["p99"] <= self._start_up.budget
+        return None if fits else self._start_up.advice

@@ -35,6 +35,8 @@ SCHEMA = (
     Parameter("maximum_model_age", 0.15, "it stands when the newest adapted model is older than the state by more, s",
               0.0, 10.0),
 )
+#: Predicted steps of a probe: enough to tell backends apart, few enough for a start of seconds on a busy machine.
+MOST_PROBED = 20_000
 
 
 def start_up(node: Node, settings: Mapping[str, Any]) -> tuple[LineFollower, StartUp]:
@@ -47,7 +49,8 @@ def start_up(node: Node, settings: Mapping[str, Any]) -> tuple[LineFollower, Sta
     checkpoint, limits, terms = load_model(settings), load_limits(settings), cost_terms(settings)
     bounds = leg_rate_bounds(limits)
     planner = build_planner(settings, bounds)
-    probes = engine_probes(checkpoint, terms, bounds, settings["candidates"], settings["horizon"])
+    probes = engine_probes(checkpoint, terms, bounds, min(settings["candidates"], max(
+        1, MOST_PROBED // settings["horizon"])), settings["horizon"])
     choice = choose(checkpoint, engine_settings(settings), probes, None if lockstep else time.perf_counter)
     for reason in choice.refused:
         log.warning(f"not used to predict: {reason}")
@@ -57,6 +60,6 @@ def start_up(node: Node, settings: Mapping[str, Any]) -> tuple[LineFollower, Sta
     log.info(f"{choice.name} predicts; a plan takes {1e3 * taken.p50:.1f} ms")
     problem = advice(taken.p90, settings["plan_budget"], settings["candidates"], settings["horizon"])
     if problem is None or lockstep:
-        return follower, StartUp(choice.name, taken.p90)
+        return follower, StartUp(choice.name, taken.p90, settings["plan_budget"])
     log.warning(problem)
-    return follower, StartUp(choice.name, taken.p90, problem)
+    return follower, StartUp(choice.name, taken.p90, settings["plan_budget"], problem)

@@ -71,7 +71,7 @@ def test_the_nodes_exist() -> None:
 
 def test_parameters_become_ros_arguments() -> None:
     spec = NodeSpec("mpc", {"seed": 1, "faults": ()}, (Path("/a.yaml"),))
-    assert spec.ros_arguments() == ["--params-file", "/a.yaml", "-p", "seed:=1", "-p", 'faults:=[""]']
+    assert spec.ros_arguments() == ["--params-file", "/a.yaml", "-p", "mpc:seed:=1", "-p", 'mpc:faults:=[""]']
 
 
 VALUES = [

@@ -133,5 +133,5 @@ def test_a_folder_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> N
 def test_a_node_is_run_by_this_interpreter_without_log_files_of_its_own() -> None:
     command = node_command(NodeSpec("mpc", {"seed": 3}))
     assert command == [sys.executable, "-m", "l2a_ros.nodes.mpc", "--ros-args", "--disable-external-lib-logs",
-                       "-p", "seed:=3"]
+                       "-p", "mpc:seed:=3"]
     assert os.access(command[0], os.X_OK)
