@@ -28,7 +28,7 @@ from l2a_ros.nodes.planning_thread import PlanningThread
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.planning.costs import Term
-from l2a_ros.planning.line_follower import NO_PATH, Answer, Decision, Task
+from l2a_ros.planning.line_follower import NO_PATH, Decision, Task
 from l2a_ros.robot.continuity import has_begun_again, is_state_jump
 from l2a_ros.robot.layout import STATE
 from l2a_ros.timing.command_delay import CommandDelay
@@ -280,25 +280,25 @@ class MpcNode(ManagedNode):
         latest = begin + self.settings["plan_budget"]
         answer = self._follower.solve(task, None if self._lockstep else lambda: time.monotonic() >= latest)
         with self._lock:
-            self._finish(tick, task, answer, begin)
+            decision = self._follower.finish(task, answer)
+            # A stop, a jump or another path came meanwhile: what was planned must not be done.
+            if decision is None or not self._active:
+                self._report.counts["void plans"] += 1
+                return
+            self._command(decision, tick.stamp)
+        now = time.monotonic()
+        # Without the lock: a jump of the clock is told while the clock is held, and then asks for the lock.
+        latency = (self.get_clock().now().nanoseconds - tick.stamp) / SECOND
+        with self._lock:
+            if not self._lockstep:
+                self._delay.measured(latency)
+                self._report.counts["late plans"] += latency > self.settings["control_period"]
+            figures = self._report.answered(decision, tick, task.model, begin, now, self._delay.seconds,
+                                            self.settings["plan_budget"])
+        self._metrics.publish(figures)
         if len(answer.plan.states):
             self._views.show(answer.plan, tick.stamp, time.monotonic(),
                              lambda: self._follower.predict_trained(task, answer.plan.actions))
-
-    def _finish(self, tick: Tick, task: Task, answer: Answer, begin: float) -> None:
-        decision = self._follower.finish(task, answer)
-        # A stop, a jump or another path came meanwhile: what was planned must not be done.
-        if decision is None or not self._active:
-            self._report.counts["void plans"] += 1
-            return
-        self._command(decision, tick.stamp)
-        now = time.monotonic()
-        if not self._lockstep:
-            latency = (self.get_clock().now().nanoseconds - tick.stamp) / SECOND
-            self._delay.measured(latency)
-            self._report.counts["late plans"] += latency > self.settings["control_period"]
-        self._metrics.publish(self._report.answered(decision, tick, task.model, begin, now, self._delay.seconds,
-                                                    self.settings["plan_budget"]))
 
     def _stand(self, stamp: int, reason: str) -> None:
         self._waiting = None
