@@ -90,7 +90,8 @@ class MpcNode(ManagedNode):
         names.subscribe_estop(self, self._on_estop)
         self._begin_anew()
         self._path_problem: str | None = None
-        if not self._lockstep:
+        # Not in simulated time: a jump of its clock once in a dozen times left the node locked.
+        if not (self._lockstep or time_is_simulated(self)):
             self._thread = PlanningThread(self._on_broken)
 
     def _on_terms(self, terms: Sequence[Term]) -> None:
