@@ -90,8 +90,7 @@ class MpcNode(ManagedNode):
         names.subscribe_estop(self, self._on_estop)
         self._begin_anew()
         self._path_problem: str | None = None
-        # Not in simulated time: a jump of its clock once in a dozen times left the node locked.
-        if not (self._lockstep or time_is_simulated(self)):
+        if not self._lockstep:
             self._thread = PlanningThread(self._on_broken)
 
     def _on_terms(self, terms: Sequence[Term]) -> None:
@@ -287,16 +286,13 @@ class MpcNode(ManagedNode):
                 self._report.counts["void plans"] += 1
                 return
             self._command(decision, tick.stamp)
-        now = time.monotonic()
-        # Without the lock: a jump of the clock is told while the clock is held, and then asks for the lock.
-        latency = (self.get_clock().now().nanoseconds - tick.stamp) / SECOND
-        with self._lock:
+            now = time.monotonic()
             if not self._lockstep:
+                latency = (self.get_clock().now().nanoseconds - tick.stamp) / SECOND
                 self._delay.measured(latency)
                 self._report.counts["late plans"] += latency > self.settings["control_period"]
-            figures = self._report.answered(decision, tick, task.model, begin, now, self._delay.seconds,
-                                            self.settings["plan_budget"])
-        self._metrics.publish(figures)
+            self._metrics.publish(self._report.answered(decision, tick, task.model, begin, now, self._delay.seconds,
+                                                        self.settings["plan_budget"]))
         if len(answer.plan.states):
             self._views.show(answer.plan, tick.stamp, time.monotonic(),
                              lambda: self._follower.predict_trained(task, answer.plan.actions))
