@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, mse_loss
 
-from l2a_ros.benchmarks.learning_peers import PEERS, Contestant, PeerMissing, ours
+from l2a_ros.benchmarks.learning_peers import PEERS, Contestant, ours
+from l2a_ros.benchmarks.peers import PeerMissing
 from l2a_ros.benchmarks.table import Row, at_most
 from l2a_ros.learning.meta_loss import MetaWindows, meta_loss
 from l2a_ros.learning.network import Layer, Weights, forward, initial_weights, inner_steps
+from l2a_ros.learning.threads import torch_threads
 from l2a_ros.learning.window_step import WindowStep
 
 Clock = Callable[[], float]
@@ -73,16 +74,6 @@ class Problem:
         targets = torch.sin(2.0 * inputs @ mix) * scale + shift
         return MetaWindows(inputs[:, :self.past].contiguous(), targets[:, :self.past].contiguous(),
                            inputs[:, self.past:].contiguous(), targets[:, self.past:].contiguous())
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _take_turns(cases: Mapping[str, Callable[[], object]], seconds: float, clock: Clock) -> dict[str, float]:
@@ -159,7 +150,7 @@ def _outer_step(contestant: Contestant, windows: MetaWindows) -> Callable[[], No
 
 def training_rows(problem: Problem, peers: Mapping[str, Contestant | None], seconds: float, clock: Clock) -> list[Row]:
     """Measure second-order outer steps: loss, gradient, and the step of Adam."""
-    with _threads(problem.threads):
+    with torch_threads(problem.threads):
         windows = problem.windows(0)
         contestants = {"single": ours(problem.weights(), problem.rate),
                        "half": ours(problem.weights(), problem.rate, torch.bfloat16)}
@@ -186,7 +177,7 @@ def precision_row(problem: Problem) -> Row:
     """Train with both precisions from the same weights on the same windows, and compare on others."""
     losses = {}
     unseen = problem.windows(10**6, 4 * problem.batch)
-    with _threads(problem.threads):
+    with torch_threads(problem.threads):
         for dtype in (None, torch.bfloat16):
             contestant = ours(problem.weights(), problem.rate, dtype)
             optimizer = torch.optim.Adam(contestant.parameters, lr=_LEARNING_RATE, fused=True)
@@ -229,7 +220,7 @@ def online_row(problem: Problem, seconds: float, clock: Clock) -> Row:
     windows, weights = problem.windows(0, 1), problem.weights()
     inputs, targets = windows.past_inputs[0], windows.past_targets[0]
     step = WindowStep(weights, problem.rate, problem.past)
-    with _threads(1):
+    with torch_threads(1):
         taken = _take_turns({"ours": lambda: step(inputs, targets),
                              "autograd": _autograd_step(weights, problem.rate, inputs, targets)}, seconds, clock)
     return _faster(f"online step on {problem.past} transitions, 1 thread", taken["ours"], "autograd",

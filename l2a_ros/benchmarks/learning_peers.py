@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, mse_loss
 
+from l2a_ros.benchmarks.peers import import_peer
 from l2a_ros.learning.meta_loss import MetaWindows, meta_loss
 from l2a_ros.learning.network import Layer, Weights
 
@@ -21,10 +20,6 @@ _HOW = {
     "learn2learn": "release 0.2.0 does not build on Python 3.11 as it is; with Cython < 3.1, 'python setup.py "
                    "build_ext --inplace' in its source makes a folder for PYTHONPATH",
 }
-
-
-class PeerMissing(Exception):
-    """A peer cannot be imported; the text says why, and how to get it."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +45,6 @@ class Contestant:
             parameter.grad = None
         self.backward(windows)
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - an old library may fail in any way on a new interpreter
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PeerMissing(f"{name} cannot be imported ({first}): {_HOW[name]}") from None
 
 
 def _copies(weights: Weights) -> list[Tensor]:
@@ -89,7 +76,7 @@ def ours(weights: Weights, rate: float, dtype: torch.dtype | None = None) -> Con
 
 def higher(weights: Weights, rate: float) -> Contestant:
     """Return ``higher``: a differentiable optimiser on a copy of the module for every task."""
-    library, module = _import("higher"), _module(weights)
+    library, module = import_peer("higher", _HOW["higher"]), _module(weights)
     optimizer = torch.optim.SGD(module.parameters(), lr=rate)
 
     def backward(windows: MetaWindows) -> None:
@@ -104,7 +91,7 @@ def higher(weights: Weights, rate: float) -> Contestant:
 
 def learn2learn(weights: Weights, rate: float) -> Contestant:
     """Return ``learn2learn``: its MAML wrapper, a clone for every task."""
-    library, module = _import("learn2learn"), _module(weights)
+    library, module = import_peer("learn2learn", _HOW["learn2learn"]), _module(weights)
     maml = library.algorithms.MAML(module, lr=rate)
 
     def backward(windows: MetaWindows) -> None:

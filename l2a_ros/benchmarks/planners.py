@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,22 @@ class Contender:
         name: in the table.
         planner: name of the planner.
         parameters: of ``mpc``, over the shipped ones.
+        is_rival: whether it should be better than the baseline.
     """
 
     name: str
     planner: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_rival: bool = False
 
 
 #: The first is what the others should be better than.
 BASELINE = "random_shooting"
 CONTENDERS = (
-    Contender(BASELINE, "random_shooting", {}),
+    Contender(BASELINE, "random_shooting"),
     Contender("random_shooting, a new draw every step", "random_shooting", {"random_shooting": {"longest_hold": 1}}),
-    Contender("cem", "cem", {}),
-    Contender("mppi", "mppi", {}),
+    Contender("cem", "cem", is_rival=True),
+    Contender("mppi", "mppi", is_rival=True),
 )
 
 
@@ -82,6 +84,7 @@ def planner_rows(outcomes: Mapping[tuple[str, str], Outcome]) -> list[Row]:
     Args:
         outcomes: by name of the contender and of the path.
     """
+    rivals = {each.name for each in CONTENDERS if each.is_rival}
     rows = []
     for (name, path), outcome in outcomes.items():
         mean = float(outcome.costs.mean())
@@ -91,7 +94,7 @@ def planner_rows(outcomes: Mapping[tuple[str, str], Outcome]) -> list[Row]:
             continue
         other = float(outcomes[BASELINE, path].costs.mean())
         # Costs can be negative: less is better, a ratio means nothing.
-        is_rival = name in ("cem", "mppi")
+        is_rival = name in rivals
         rows.append(Row(case, mean, "1", BASELINE, other, None, other if is_rival else None,
                         mean < other if is_rival else None))
     return rows

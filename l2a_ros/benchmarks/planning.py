@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, relu
 
-from l2a_ros.benchmarks.learning_peers import PeerMissing
+from l2a_ros.benchmarks.peers import PeerMissing
 from l2a_ros.benchmarks.planning_peers import PEERS, Planner, PlanningProblem
 from l2a_ros.benchmarks.table import Row, at_most
 from l2a_ros.experience.transitions import Transitions
@@ -27,6 +27,7 @@ from l2a_ros.learning.checkpoint_file import ModelCard, layer_sizes
 from l2a_ros.learning.network import Weights, initial_weights
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.learning.online import OnlineAdapter
+from l2a_ros.learning.threads import torch_threads
 from l2a_ros.planning.costs import PathCost, make_terms
 from l2a_ros.planning.engine_choice import Choice, EngineSettings, choose, usable_cores
 from l2a_ros.planning.line_follower import leg_rate_bounds
@@ -200,16 +201,6 @@ def operations(checkpoint: Checkpoint, candidates: int, horizon: int) -> int:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def busy_processes(count: int) -> Iterator[None]:
     """Keep so many processes busy meanwhile."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
@@ -224,7 +215,7 @@ def busy_processes(count: int) -> Iterator[None]:
 def _measured(case: Callable[[], None], clock: Clock, times: int, threads: int) -> list[float]:
     """Return durations, after one that is not measured: the one before has used the caches."""
     taken = []
-    with _threads(threads):
+    with torch_threads(threads):
         for _ in range(times + 1):
             begin = clock()
             case()

@@ -11,12 +11,12 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from l2a_ros.benchmarks.learning_peers import PeerMissing
+from l2a_ros.benchmarks.peers import import_peer
 
 #: Of states ``(n, s)`` and actions ``(n, a)``.
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -85,14 +85,6 @@ class _Draws:
         torch.set_rng_state(self._others)
 
 
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - an old library may fail in any way on a new interpreter
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PeerMissing(f"{name} cannot be imported ({first}): {_HOW[name]}") from None
-
-
 class PytorchMppi:
     """``MPPI`` of pytorch-mppi.
 
@@ -112,7 +104,7 @@ class PytorchMppi:
 
     def __init__(self, problem: PlanningProblem, temperature: float = 1.0, spread: float = 0.5,
                  iterations: int = 1) -> None:
-        library = _import("pytorch_mppi")
+        library = import_peer("pytorch_mppi", _HOW["pytorch_mppi"])
         self.rollouts = iterations * problem.samples
         self._draws, self._middle, self._refinements = _Draws(problem.seed), problem.middle, iterations - 1
         half = problem.high - self._middle
@@ -150,7 +142,8 @@ class MbrlCem:
     """
 
     def __init__(self, problem: PlanningProblem, iterations: int = 5) -> None:
-        library, settings = _import("mbrl.planning"), importlib.import_module("omegaconf").OmegaConf
+        library = import_peer("mbrl.planning", _HOW["mbrl.planning"])
+        settings = importlib.import_module("omegaconf").OmegaConf
         self.rollouts = iterations * problem.samples
         self._problem, self._draws = problem, _Draws(problem.seed)
         self._optimizer = library.TrajectoryOptimizer(

@@ -20,7 +20,7 @@ from l2a_ros.bringup.fault_texts import config_faults, read_faults
 from l2a_ros.errors import UserError, unknown_name
 from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
 from l2a_ros.learning.methods import method_names
-from l2a_ros.planning.planners import planner_names
+from l2a_ros.planning.planners import DEFAULT_PLANNER, planner_names
 from l2a_ros.robot.share import share_file
 from l2a_ros.simulation.terrain import absolute_terrain, load_terrain, terrain_names
 from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
@@ -57,7 +57,7 @@ class Argument:
 ARGUMENTS: tuple[Argument, ...] = (
     Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),
     Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
-    Argument("planner", "cem", "How the next motor command is chosen.", names=planner_names),
+    Argument("planner", DEFAULT_PLANNER, "How the next motor command is chosen.", names=planner_names),
     Argument("terrain", "carpet", "Ground: NAME or a YAML file, with :ANGLE[,DIRECTION] for another slope, in degrees.",
              names=terrain_names),
     Argument("fault", "", "What breaks and when: NAME[:ARGUMENTS][@ONSET_S], for example missing_leg:front_right@5.0 "

@@ -7,32 +7,50 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from l2a_ros.nodes.parameters import Parameter
-from l2a_ros.planning.planners import make_planner, planner_names
+from l2a_ros.planning.cem import CemSettings
+from l2a_ros.planning.mppi import MppiSettings
+from l2a_ros.planning.planners import DEFAULT_PLANNER, make_planner, planner_names
+from l2a_ros.planning.random_shooting import RandomShootingSettings
+from l2a_ros.planning.sampling import SamplingSettings
 
 if TYPE_CHECKING:
     from l2a_ros.planning.engine_choice import EngineSettings
     from l2a_ros.planning.plan import ActionBounds
     from l2a_ros.planning.sampling import SamplingPlanner
 
+
+def _settings(prefix: str, defaults: type[SamplingSettings],
+              **meanings: tuple[str, float, float]) -> tuple[Parameter, ...]:
+    """Return parameters whose defaults are those of a settings class, from description and range by name."""
+    return tuple(Parameter(prefix + name, getattr(defaults, name), *meaning) for name, meaning in meanings.items())
+
+
 PLANNER_SCHEMA = (
-    Parameter("planner", "cem", "how action sequences are searched", choices=planner_names()),
-    Parameter("candidates", 500, "action sequences per plan, over all iterations together", 1, 100000),
-    Parameter("horizon", 15, "control periods per action sequence", 1, 100),
-    Parameter("seed", 0, "of the planner's draws", 0, 2**31 - 1),
-    Parameter("random_shooting.longest_hold", 7, "a sequence holds each draw for up to so many periods; 1 as published",
-              1, 100),
-    Parameter("cem.iterations", 4, "times that mean and spread are fitted to the elites", 1, 100),
-    Parameter("cem.elites", 0.2, "share of an iteration's candidates that are elites", 0.001, 1.0),
-    Parameter("cem.spread", 0.8, "standard deviation of the first draws over half the range of leg rates", 0.001, 10.0),
-    Parameter("cem.smallest_spread", 0.05, "the same, below which it does not shrink", 0.0001, 10.0),
-    Parameter("cem.momentum", 0.1, "share of mean and spread that is kept from one iteration to the next", 0.0, 0.99),
-    Parameter("cem.smoothness", 0.7, "correlation of the noise from one period to the next", 0.0, 0.99),
-    Parameter("mppi.iterations", 3, "times that the nominal plan is improved", 1, 100),
-    Parameter("mppi.temperature", 0.5, "difference in cost that makes a candidate count e times less", 1e-6, 1e6),
-    Parameter("mppi.spread", 0.8, "standard deviation of the noise over half the range of leg rates", 0.001, 10.0),
-    Parameter("mppi.decay", 0.7, "factor on the spread from one iteration to the next", 0.01, 1.0),
-    Parameter("mppi.smoothness", 0.7, "correlation of the noise from one period to the next", 0.0, 0.99),
-    Parameter("mppi.control_cost", 0.0, "share of the published cost of steering away from no action", 0.0, 1.0),
+    Parameter("planner", DEFAULT_PLANNER, "how action sequences are searched", choices=planner_names()),
+    *_settings(
+        "", SamplingSettings,
+        candidates=("action sequences per plan, over all iterations together", 1, 100000),
+        horizon=("control periods per action sequence", 1, 100),
+        seed=("of the planner's draws", 0, 2**31 - 1)),
+    *_settings(
+        "random_shooting.", RandomShootingSettings,
+        longest_hold=("a sequence holds each draw for up to so many periods; 1 as published", 1, 100)),
+    *_settings(
+        "cem.", CemSettings,
+        iterations=("times that mean and spread are fitted to the elites", 1, 100),
+        elites=("share of an iteration's candidates that are elites", 0.001, 1.0),
+        spread=("standard deviation of the first draws over half the range of leg rates", 0.001, 10.0),
+        smallest_spread=("the same, below which it does not shrink", 0.0001, 10.0),
+        momentum=("share of mean and spread that is kept from one iteration to the next", 0.0, 0.99),
+        smoothness=("correlation of the noise from one period to the next", 0.0, 0.99)),
+    *_settings(
+        "mppi.", MppiSettings,
+        iterations=("times that the nominal plan is improved", 1, 100),
+        temperature=("difference in cost that makes a candidate count e times less", 1e-6, 1e6),
+        spread=("standard deviation of the noise over half the range of leg rates", 0.001, 10.0),
+        decay=("factor on the spread from one iteration to the next", 0.01, 1.0),
+        smoothness=("correlation of the noise from one period to the next", 0.0, 0.99),
+        control_cost=("share of the published cost of steering away from no action", 0.0, 1.0)),
     Parameter("engine", "auto", "what predicts: compiled code, PyTorch, or the faster one", choices=(
         "auto", "native", "torch")),
     Parameter("device", "auto", "where PyTorch predicts; auto: the faster one of those there are", choices=(

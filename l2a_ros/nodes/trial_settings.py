@@ -11,6 +11,7 @@ from l2a_ros.nodes import interfaces
 from l2a_ros.nodes.cost_settings import PUBLISHED_WEIGHTS_SCHEMA, published_weights
 from l2a_ros.nodes.interfaces import Topic
 from l2a_ros.nodes.parameters import Parameter
+from l2a_ros.planning.planners import DEFAULT_PLANNER
 from l2a_ros.trials.log import TrialSettings
 
 SCHEMA = (
@@ -20,7 +21,7 @@ SCHEMA = (
     Parameter("duration", 20.0, "time given, s", 0.1, 36000.0),
     Parameter("out", "", "folder for the report; empty for a new one under runs/"),
     Parameter("method", "grbal", "how the model adapts; for the report"),
-    Parameter("planner", "cem", "how the plan is made; for the report"),
+    Parameter("planner", DEFAULT_PLANNER, "how the plan is made; for the report"),
     Parameter("terrain", "", "the ground; for the report"),
     Parameter("faults", [""], "injected faults; for the report"),
     Parameter("seed", 0, "seed of the run; for the report", 0, 2**31 - 1),

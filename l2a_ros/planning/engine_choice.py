@@ -21,9 +21,6 @@ from l2a_ros.robot.frames import frame_tables
 from l2a_ros.robot.layout import STATE
 
 AUTO = "auto"
-ENGINES = (AUTO, "native", "torch")
-DEVICES = (AUTO, "cpu", "cuda")
-PRECISIONS = (AUTO, "float32", "bfloat16")
 SINGLE = "float32"
 #: The best sequence found by way of bfloat16 may be worse than that of single precision by this share.
 AGREEMENT = 0.01

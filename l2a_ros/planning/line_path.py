@@ -41,11 +41,6 @@ class Projection:
     heading: np.ndarray
     arc_length: np.ndarray
 
-    def repeat(self, count: int) -> Projection:
-        """Return ``count`` copies of the projection of one position."""
-        return Projection(*(np.repeat(values, count) for values in (
-            self.segment, self.lateral_error, self.fraction, self.heading, self.arc_length)))
-
 
 @dataclass(frozen=True, slots=True)
 class Tracks:

@@ -18,6 +18,8 @@ _PLANNERS = {
     "cem": ("l2a_ros.planning.cem", "Cem", "CemSettings"),
     "mppi": ("l2a_ros.planning.mppi", "Mppi", "MppiSettings"),
 }
+#: Lowest mean cost in trials (docs/results.md), and nothing in it has the unit of the cost.
+DEFAULT_PLANNER = "cem"
 
 
 def planner_names() -> list[str]:
@@ -38,7 +40,7 @@ def make_planner(name: str, settings: Mapping[str, object]) -> SamplingPlanner:
     """
     if name not in _PLANNERS:
         raise unknown_name("planner", name, planner_names())
-    module, planner, its_settings = (_PLANNERS[name][0], *_PLANNERS[name][1:])
+    module, planner, its_settings = _PLANNERS[name]
     loaded = importlib.import_module(module)
     settings_class = getattr(loaded, its_settings)
     known = {field.name for field in fields(settings_class)}

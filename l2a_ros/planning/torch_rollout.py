@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2a_ros.learning.network import Layer, Weights
 from l2a_ros.learning.products import affine
+from l2a_ros.learning.threads import torch_threads
 from l2a_ros.robot.frames import apply_change, model_input
 from l2a_ros.robot.layout import Frame
 
@@ -50,13 +51,9 @@ class TorchRollout:
             actions: ``(n, h, 2)`` float32, rad/s.
             out: states after each step, ``(n, h, 24)`` float32.
         """
-        before = torch.get_num_threads()
         # What else PyTorch does in this process is too little for more than the threads that it was given.
-        torch.set_num_threads(self._threads or before)
-        try:
+        with torch_threads(self._threads or torch.get_num_threads()):
             self._rollout(state, actions, out)
-        finally:
-            torch.set_num_threads(before)
 
     @torch.inference_mode()
     def _rollout(self, state: np.ndarray, actions: np.ndarray, out: np.ndarray) -> None:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Episode
 from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
+from l2a_ros.learning.threads import torch_threads
 from l2a_ros.planning.costs import make_terms
 from l2a_ros.planning.line_follower import LineFollower, leg_rate_bounds
 from l2a_ros.planning.line_path import LinePath, Projection
@@ -84,14 +84,10 @@ class OnPolicy:
     def __call__(self, recording: Recording) -> Path:
         """Make a recording; it depends on this and the recording alone."""
         # The result must not depend on how many cores this machine has.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with torch_threads(1):
             driver = OnPolicyDriver(self._load(), self, recording.seed, recording.control_period)
             heading = np.random.default_rng([recording.seed, _HEADING]).uniform(-math.pi, math.pi)
             return record_driving(recording, driver, float(heading))
-        finally:
-            torch.set_num_threads(threads)
 
     def _load(self) -> Checkpoint:
         with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2a_ros.benchmarks import learning_peers
+from l2a_ros.benchmarks import peers
 from l2a_ros.benchmarks.learning import (
     AGREEMENT,
     ONLINE_TARGET,
@@ -78,7 +78,7 @@ def test_a_peer_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise AttributeError("module 'numpy' has no attribute 'bool8'\nmore")
 
-    monkeypatch.setattr(learning_peers.importlib, "import_module", absent)
+    monkeypatch.setattr(peers.importlib, "import_module", absent)
     rows, missing = learning_rows(Ticking(), 0.0, SMALL)
     lost = {row.peer: row for row in rows if row.peer in ("higher", "learn2learn")}
     assert set(lost) == {"higher", "learn2learn"}

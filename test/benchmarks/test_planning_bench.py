@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from l2a_ros.benchmarks import planning
-from l2a_ros.benchmarks.learning_peers import PeerMissing
+from l2a_ros.benchmarks.peers import PeerMissing
 from l2a_ros.benchmarks.planning import Ours, Peak, Peer, busy_processes, make_model, make_window, operations
 from l2a_ros.benchmarks.planning_peers import PlanningProblem
 from l2a_ros.learning.adapted_model import AdaptationStatus

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from l2a_ros.benchmarks import planning_peers
-from l2a_ros.benchmarks.learning_peers import PeerMissing
+from l2a_ros.benchmarks.peers import PeerMissing
 from l2a_ros.benchmarks.planning_peers import PEERS, MbrlCem, Planner, PlanningProblem, PytorchMppi
 
 MODULES = {"pytorch-mppi": "pytorch_mppi", "mbrl CEM": "mbrl.planning"}

@@ -39,7 +39,7 @@ typedef struct {
 } Frame;
 
 typedef struct {
-    int32_t kernel, layers, count, horizon, block, threads;
+    int32_t kernel, layers, count, horizon, block;
     const Layer *layer;
     const Frame *frame;
     const float *start;    /* (states) of all candidates */
@@ -269,7 +269,7 @@ int l2a_rollout(int kernel, int layers, const Layer *layer, const Frame *frame, 
                 int threads, const float *start, const float *actions, float *trajectory)
 {
     Job job = {.kernel = kernel, .layers = layers, .count = count, .horizon = horizon, .block = block,
-               .threads = threads, .layer = layer, .frame = frame, .start = start, .actions = actions,
+               .layer = layer, .frame = frame, .start = start, .actions = actions,
                .trajectory = trajectory};
     atomic_init(&job.next, 0);
     atomic_init(&job.failed, 0);
