@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is particular to one robot: which side is which, where its legs' zero is, how its inertial unit sits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from l2a_ros.errors import UserError
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Of one robot; the defaults are those of a robot that is built as published.
+
+    Args:
+        swap_sides: whether the firmware's first motor is the right one ("order for wiring").
+        leg_signs: of left and right leg: -1 where the firmware counts backwards.
+        leg_zeros: readings of left and right leg when they are at zero, rad.
+        imu_rotation: how the inertial unit sits: rows are x, y and z of ``imu_link`` in its own axes ``(3, 3)``.
+        gyro_bias: rad/s in the unit's own axes ``(3,)``; None to measure it at rest.
+        acceleration_bias: m/s^2 in the unit's own axes ``(3,)``.
+        acceleration_scale: factors on the unit's own axes ``(3,)``.
+    """
+
+    swap_sides: bool = False
+    leg_signs: tuple[float, ...] = (1.0, 1.0)
+    leg_zeros: tuple[float, ...] = (0.0, 0.0)
+    imu_rotation: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    gyro_bias: tuple[float, ...] | None = None
+    acceleration_bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+    acceleration_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name, count, low, high in (("leg_signs", 2, -1.0, 1.0), ("leg_zeros", 2, -10.0, 10.0),
+                                       ("acceleration_bias", 3, -5.0, 5.0), ("acceleration_scale", 3, 0.8, 1.2)):
+            _check(name, getattr(self, name), count, low, high)
+        if self.gyro_bias is not None:
+            _check("gyro_bias", self.gyro_bias, 3, -2.0, 2.0)
+        if any(abs(sign) != 1.0 for sign in self.leg_signs):
+            raise UserError(f"calibration: leg_signs must be 1 or -1, not {list(self.leg_signs)}")
+        for row in self.imu_rotation:
+            _check("imu_rotation", row, 3, -1.0, 1.0)
+        rotation = np.array(self.imu_rotation)
+        if rotation.shape != (3, 3) or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or (
+                np.linalg.det(rotation) < 0.0):
+            raise UserError("calibration: imu_rotation must be a rotation matrix of three rows")
+
+
+def _check(name: str, values: Any, count: int, low: float, high: float) -> None:
+    if len(values) != count or not all(
+            isinstance(value, int | float) and math.isfinite(value) and low <= value <= high for value in values):
+        raise UserError(f"calibration: {name} must be {count} numbers from {low:g} to {high:g}, not {list(values)}")
+
+
+def load_calibration(path: str) -> Calibration:
+    """Read a calibration file: YAML with the fields of :class:`Calibration`, all optional; no path is the default.
+
+    Raises:
+        UserError: if it cannot be read, or holds something else.
+    """
+    if not path:
+        return Calibration()
+    try:
+        content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"calibration {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"calibration {path} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return Calibration()
+    known = {field.name for field in fields(Calibration)}
+    if not isinstance(content, Mapping) or not set(content) <= known:
+        unknown = sorted(map(str, set(content) - known)) if isinstance(content, Mapping) else ["no mapping"]
+        raise UserError(f"calibration {path}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    values = {name: value for name, value in content.items() if value is not None}
+    if not isinstance(values.get("swap_sides", False), bool):
+        raise UserError(f"calibration {path}: swap_sides must be true or false")
+    for name, value in values.items():
+        if name == "swap_sides":
+            continue
+        if not isinstance(value, list) or not value:
+            raise UserError(f"calibration {path}: {name} must be a list")
+        values[name] = tuple(tuple(row) if isinstance(row, list) else row for row in value)
+    if not all(isinstance(row, tuple) for row in values.get("imu_rotation", ((),))):
+        raise UserError(f"calibration {path}: imu_rotation must be a list of three rows")
+    return Calibration(**values)
