@@ -42,6 +42,8 @@ PERIOD = SECOND // 10
 PATIENCE = 30.0
 #: After so long a request that is not answered is sent again, s.
 RESEND = 3.0
+#: Before the first request that must not be sent again, s.
+SETTLE = 0.5
 
 # This process finds the nodes as fast as they find each other. Read by the middleware once, when it is first used.
 os.environ.update({name: value for name, value in node_environment(os.environ).items() if "PROFILES" in name})
@@ -294,7 +296,11 @@ class Peer:
         A client may know a service that does not know the client yet; then the request is lost. So it is sent again
         after a while, unless it must be sent but ``once``.
         """
+        is_new = service not in self._clients
         client, futures, again = self.client(kind, service), [], 0.0
+        if once and is_new:
+            # Nothing tells when the service knows the client; this is far longer than it takes.
+            time.sleep(SETTLE)
 
         def answered() -> Any:
             nonlocal again
