@@ -16,8 +16,8 @@ class DeviceClock:
     """Maps the firmware's time to the host's.
 
     An answer never arrives before it was sent, and now and then one is not kept waiting: of late, the smallest
-    difference between arrival and firmware time is the clocks' offset plus the time on the wire. So stamps do not jitter
-    with the arrival. The window follows the drift of the firmware's oscillator.
+    difference between arrival and firmware time is the clocks' offset plus the time on the wire. So stamps do not
+    jitter with the arrival. The window follows the drift of the firmware's oscillator.
 
     Args:
         latency: from the measurement to the arrival of an answer that is not kept waiting, ns.

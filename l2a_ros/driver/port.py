@@ -19,6 +19,28 @@ LOOK = 0.005
 _PIECE = 4096
 
 
+class Alarm:
+    """Ends the wait of another thread; outlives the ports that are waited for, so that it is never rung in vain."""
+
+    def __init__(self) -> None:
+        self.descriptor, self._bell = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        os.set_blocking(self._bell, False)
+
+    def ring(self) -> None:
+        """End the wait that is under way, or the next one. A bell that is full rings anyway."""
+        with suppress(BlockingIOError):
+            os.write(self._bell, b"\0")
+
+    def wait(self, seconds: float, descriptor: int | None = None) -> None:
+        """Wait until it rings, the descriptor can be read, or the time is over."""
+        waited = [self.descriptor, *([] if descriptor is None else [descriptor])]
+        ready, _, _ = select.select(waited, [], [], max(0.0, seconds))
+        if self.descriptor in ready:
+            with suppress(BlockingIOError):
+                os.read(self.descriptor, _PIECE)
+
+
 class PortError(Exception):
     """The port cannot be opened, or is gone; the text says why, in one line."""
 
@@ -48,34 +70,21 @@ class Port:
         with suppress(Exception):
             # What was on its way before is of another time.
             self._serial.reset_input_buffer()
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
         try:
             self._descriptor: int | None = self._serial.fileno()
         except Exception:  # noqa: BLE001 - every kind of port has its own way to say that it has none
             self._descriptor = None
 
-    def wait(self, seconds: float) -> None:
-        """Wait until bytes came, somebody called :meth:`wake`, or the time is over.
+    def wait(self, seconds: float, alarm: Alarm) -> None:
+        """Wait until bytes came, the alarm rings, or the time is over.
 
         Raises:
             PortError: if the port is gone.
         """
-        waited = [self._wake_read, *([] if self._descriptor is None else [self._descriptor])]
-        longest = max(0.0, seconds if self._descriptor is not None else min(seconds, LOOK))
         try:
-            ready, _, _ = select.select(waited, [], [], longest)
-            if self._wake_read in ready:
-                with suppress(BlockingIOError):
-                    os.read(self._wake_read, _PIECE)
+            alarm.wait(seconds if self._descriptor is not None else min(seconds, LOOK), self._descriptor)
         except (OSError, ValueError) as error:
-            raise PortError(str(error)) from None
-
-    def wake(self) -> None:
-        """End a wait that another thread is in."""
-        with suppress(OSError):
-            os.write(self._wake_write, b"\0")
+            raise PortError(_gone(error)) from None
 
     def read(self) -> bytes:
         """Return what has come, without waiting.
@@ -105,10 +114,6 @@ class Port:
         """Close it; may be called twice."""
         with suppress(Exception):
             self._serial.close()
-        for descriptor in (self._wake_read, self._wake_write):
-            with suppress(OSError):
-                os.close(descriptor)
-        self._wake_read = self._wake_write = -1
 
 
 def _gone(error: Exception) -> str:

@@ -47,6 +47,7 @@ class Phase(StrEnum):
 
     CLOSED = "no connection"
     IDENTIFYING = "asking who it is"
+    IDENTIFIED = "knows who it is"
     PREPARING = "setting gains"
     READY = "ready"
 
@@ -104,6 +105,8 @@ class Session:
         self.figures = LinkFigures()
         self.plausibility = Plausibility()
         self.phase = Phase.CLOSED
+        #: Whether the robot is to be prepared and polled; until then it is only known.
+        self.is_wanted = False
         #: What the robot answered when it was asked who it is.
         self.version = ""
         self.next_poll = 0
@@ -131,7 +134,7 @@ class Session:
                                               or self.converter.gyro_bias is not None)
 
     def _begin_anew(self, now: int) -> None:
-        self._changed_at = self.next_poll = now
+        self.next_poll = now
         self._last_byte, self._last_poll, self._reminded = now, -SECOND, -SECOND
         self._motors_on = False
         self._slice_until = 0
@@ -182,11 +185,11 @@ class Session:
         if packet.type == opcodes["who_am_i"]:
             if self.phase is Phase.IDENTIFYING:
                 self.version = packets.parse_version(packet)
-                self.phase, self._changed_at = Phase.PREPARING, now
+                self.phase = Phase.PREPARING if self.is_wanted else Phase.IDENTIFIED
                 self.next_poll = now
         elif packet.type == opcodes["set_gains"]:
             if self.phase is Phase.PREPARING and packet.data == self._gains.data:
-                self.phase, self._changed_at = Phase.READY, now
+                self.phase = Phase.READY
                 self.heard_at, self.next_poll = now, now
         elif packet.type == profile.telemetry_type:
             return self._take_record(packet, now)
@@ -258,10 +261,12 @@ class Session:
         if now - self._last_byte > QUIET:
             events = [event for packet in self._unwrap(self._decoder.expire()) for event in self._take(packet, now)]
         if self.phase is Phase.READY and self.heard_at is not None and now - self.heard_at > LOST:
-            self.phase, self._changed_at = Phase.IDENTIFYING, now
+            self.phase = Phase.IDENTIFYING
             self.converter.forget()
         if self.phase is Phase.CLOSED:
             return b"", events
+        if self.phase is Phase.IDENTIFIED and self.is_wanted:
+            self.phase = Phase.PREPARING
         if self.phase is not Phase.READY:
             self.next_poll = now + RETRY
             return self._encode(self._start_packets()), events
@@ -278,7 +283,7 @@ class Session:
         opcodes = self.profile.opcodes
         # The robot may still walk at the word of a driver that is gone.
         chosen = [packets.stop_motors(opcodes)]
-        if self.phase is Phase.IDENTIFYING:
+        if self.phase is not Phase.PREPARING:
             return [*chosen, packets.who_am_i(opcodes)]
         return [*chosen, *self._guard(), self._gains]
 

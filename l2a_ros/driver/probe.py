@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks who is at the other end of a port, without moving anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from l2a_ros.driver.calibration import Calibration
+from l2a_ros.driver.port import Alarm, Port, PortError
+from l2a_ros.driver.profiles import Profile
+from l2a_ros.driver.session import SECOND, LinkSettings, Phase, Session
+
+
+def probe(url: str, baud: int, profile: Profile, clock: Callable[[], int], seconds: float = 3.0) -> str:
+    """Return the version text of the robot at a port. The robot is stopped by the way.
+
+    Args:
+        url: path or URL of the port.
+        baud: bit/s.
+        profile: of the firmware that is expected.
+        clock: monotonic, ns.
+        seconds: how long the robot may take to answer.
+
+    Raises:
+        PortError: if the port cannot be opened, or nobody answers.
+    """
+    port, alarm = Port(url, baud), Alarm()
+    session = Session(profile, Calibration(), LinkSettings(baud=baud))
+    try:
+        now = clock()
+        end = now + round(seconds * SECOND)
+        session.opened(now)
+        while session.phase is not Phase.IDENTIFIED:
+            if (now := clock()) >= end:
+                raise PortError(f"nobody at address 0x{profile.robot_address:04x} answered for {seconds:g} s")
+            if now >= session.next_poll:
+                question, _ = session.poll(now, np.zeros(2), True)
+                port.write(question)
+            port.wait((min(session.next_poll, end) - clock()) / SECOND, alarm)
+            session.receive(port.read(), clock())
+    finally:
+        port.close()
+    return session.version
