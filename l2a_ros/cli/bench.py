@@ -27,6 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_learning(benches)
     _add_planning(benches)
     _add_planners(benches)
+    _add_soak(benches)
+    _add_kills(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
@@ -135,5 +137,40 @@ def _add_planners(benches: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run_planners(args: argparse.Namespace) -> int:
     """Run trials with each planner and compare their costs."""
     from l2a_ros.cli._planners import run
+
+    return run(args)
+
+
+def _add_soak(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    soak = benches.add_parser("soak", help="driver and emulated firmware on a bad wire, unplugged at random")
+    soak.add_argument("--minutes", type=float, default=30.0, help="how long (default: 30)")
+    soak.add_argument("--cycles", type=int, default=10, help="how often the radio is unplugged (default: 10)")
+    soak.add_argument("--corrupt", type=float, default=0.01, help="share of bytes that are corrupted (default: 0.01)")
+    soak.add_argument("--drop", type=float, default=0.05, help="share of packets that are lost (default: 0.05)")
+    soak.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    soak.add_argument("--out", type=Path, help="keep files and logs in this folder (default: a new one in runs/)")
+    soak.add_argument("--json", type=Path, help="also write the figures to this file")
+    soak.set_defaults(run=run_soak)
+
+
+def run_soak(args: argparse.Namespace) -> int:
+    """Let an emulated robot walk on a bad wire, unplug it at random, and judge how it stands and comes back."""
+    from l2a_ros.cli._soak import run
+
+    return run(args)
+
+
+def _add_kills(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    kills = benches.add_parser("kills", help="whether the legs stand when a process is killed while the robot walks")
+    kills.add_argument("--count", type=int, default=50, help="how often, each time the next process (default: 50)")
+    kills.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    kills.add_argument("--out", type=Path, help="keep files and logs in this folder (default: a new one in runs/)")
+    kills.add_argument("--json", type=Path, help="also write the figures to this file")
+    kills.set_defaults(run=run_kills)
+
+
+def run_kills(args: argparse.Namespace) -> int:
+    """Kill a process of a walking robot at a random moment, again and again, and watch the legs of the other end."""
+    from l2a_ros.cli._kills import run
 
     return run(args)

@@ -88,7 +88,7 @@ TRIAL_METRICS = Topic("trial/metrics", JointState, _reliable(10))
 #: Offered latched, so that who starts later hears it too. Listen with :func:`subscribe_estop`.
 ESTOP = Topic("estop", Bool, _latched())
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _reliable(10))
-#: The emulated firmware's own truth, for tests and soaks: rates of the legs, what it was told, whether it is plugged in.
+#: The emulated firmware's own truth, for tests and soaks: rates of the legs, what it was told, whether plugged in.
 EMULATOR_TRUTH = Topic("emulator/truth", JointState, _reliable(100))
 #: Every telemetry record that the emulated firmware has sent, as it was before the wire.
 EMULATOR_RECORDS = Topic("emulator/records", UInt8MultiArray, _reliable(500))

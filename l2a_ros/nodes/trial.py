@@ -261,7 +261,9 @@ class Trial(Node):
                 return f"service {client.srv_name} is not there"
         # In lock-step nothing moves before the trial lets the world make a step.
         silent = [] if self._lockstep else self._session.silent(time.monotonic())
-        return f"no fresh message on {', '.join(map(self.resolve_topic_name, silent))}" if silent else ""
+        if silent:
+            return f"no fresh message on {', '.join(map(self.resolve_topic_name, silent))}"
+        return f"the robot is not ready: {self._session.not_ready}" if self._session.not_ready else ""
 
     def _write(self, ended: str) -> None:
         written = self._session.write(self._out, ended)

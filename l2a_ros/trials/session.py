@@ -18,6 +18,8 @@ from l2a_ros.trials.report import build_report, write_trial
 from l2a_ros.trials.script import Abandoned
 
 ARMED, DISARMED, STOPPED = "armed", "disarmed", "stopped"
+#: The word of a motor gate for what it still waits for before it lets itself be armed.
+NOT_READY = "not ready"
 #: Before the start a state must be younger than this, or than three periods, seconds.
 FRESH = 0.5
 
@@ -138,6 +140,11 @@ class Session:
     def safety_stops(self) -> int:
         """How often the motor gate stopped the robot since the trial began."""
         return 0 if self._stops_before is None else max(0, self._stops() - self._stops_before)
+
+    @property
+    def not_ready(self) -> str:
+        """What keeps the robot from being armed, by its own word; empty if nothing does, or if it does not tell."""
+        return self._gate.get(NOT_READY, "")
 
     @property
     def outcome(self) -> str:

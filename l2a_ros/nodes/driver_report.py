@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's word on /diagnostics: link, stop, battery and what is watched."""
+
+from __future__ import annotations
+
+from l2a_ros.driver.session import Session
+from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Health
+from l2a_ros.safety.guard import RobotGuard
+from l2a_ros.safety.motor_gate import GateState, MotorGate
+
+#: A share of unanswered polls beyond this is worth a warning.
+POOR = 0.2
+
+
+class DriverReport:
+    """Describes the driver; called with its lock.
+
+    Args:
+        session: of the link.
+        gate: in front of the motors.
+        guard: that watches.
+    """
+
+    def __init__(self, session: Session, gate: MotorGate, guard: RobotGuard) -> None:
+        self._session, self._gate, self._guard = session, gate, guard
+        self._said: tuple[object, ...] = ()
+        self.battery_voltage = float("nan")
+
+    def has_news(self, link_problem: str) -> bool:
+        """Tell whether something has changed since the last call that should be said at once."""
+        # Without the figures: an age in a text would be news every time.
+        now = (bool(link_problem), self._session.phase, self._gate.state, self._guard.is_stop_verified,
+               tuple(self._guard.problems()))
+        has_changed, self._said = now != self._said, now
+        return has_changed
+
+    def healths(self, now: int, link_problem: str) -> list[Health]:
+        """Return the statuses of a moment, ns on the monotonic clock."""
+        return [self._link(now, link_problem), self._stop(now), self._watched(now, link_problem)]
+
+    def _link(self, now: int, problem: str) -> Health:
+        session = self._session
+        values = session.figures.values(now)
+        values |= {f"dropped {reason}": count for reason, count in session.dropped.items()}
+        values |= {f"records {reason}": count for reason, count in session.plausibility.reasons.items()}
+        values |= {"firmware": session.version, "profile": session.profile.name, "phase": str(session.phase)}
+        bias = session.converter.gyro_bias
+        values["gyro bias (rad/s)"] = "unknown" if bias is None else ", ".join(f"{value:.4f}" for value in bias)
+        share = values["unanswered (share)"]
+        is_poor = isinstance(share, float) and share > POOR
+        message = problem or (f"{share:.0%} of the polls stay unanswered; move the radio" if is_poor else "good")
+        return Health("link", ERROR if problem else WARN if is_poor else OK, message, values)
+
+    def _stop(self, now: int) -> Health:
+        problem = self._guard.stop_problem(now)
+        if problem:
+            return Health("stop", ERROR, problem)
+        if self._gate.state is GateState.ARMED:
+            return Health("stop", OK, "none in force")
+        return Health("stop", OK, "verified: the robot stands" if self._guard.is_stop_verified else "not verified yet")
+
+    def _watched(self, now: int, link_problem: str) -> Health:
+        problems = self._guard.problems()
+        missing = "" if self._gate.state is GateState.ARMED else self._guard.may_arm(now, link_problem)
+        message = "; ".join(problems.values()) or (f"not ready to arm: {missing}" if missing else "ready")
+        return Health("robot", ERROR if problems else WARN if missing else OK, message,
+                      {"battery (V)": self.battery_voltage})

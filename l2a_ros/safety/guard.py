@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watches everything about a real robot that must stop it, and says what keeps it from being armed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from l2a_ros.safety.monitors import BatteryMonitor, Geofence, StallMonitor, TiltMonitor
+from l2a_ros.safety.motor_gate import GateState, MotorGate
+from l2a_ros.safety.readiness import Readiness
+from l2a_ros.safety.stop_check import StopCheck
+
+
+@dataclass
+class Monitors:
+    """What is watched, each by its own object."""
+
+    geofence: Geofence
+    tilt: TiltMonitor
+    battery: BatteryMonitor
+    stall: StallMonitor
+    stop: StopCheck
+    inputs: Readiness
+
+
+class RobotGuard:
+    """Stops a motor gate for as long as something is wrong; times are ns of one monotonic clock.
+
+    While armed, a problem latches a stop; while disarmed, it keeps the robot from being armed.
+
+    Args:
+        gate: in front of the motors.
+        monitors: what is watched.
+    """
+
+    def __init__(self, gate: MotorGate, monitors: Monitors) -> None:
+        self._gate, self._monitors = gate, monitors
+        self._problems: dict[str, str | None] = {}
+        self._was_armed = False
+
+    # What is heard ---------------------------------------------------------------------------------------------------
+
+    def heard(self, name: str, now: int) -> None:
+        """Take note of a message on an input that must be live."""
+        self._monitors.inputs.heard(name, now)
+
+    def state_heard(self, state: Mapping[str, float], now: int) -> None:
+        """Take the elements of a state estimate by name."""
+        roll = math.atan2(state["roll_sin"], state["roll_cos"])
+        pitch = math.atan2(state["pitch_sin"], state["pitch_cos"])
+        self._take("geofence", self._monitors.geofence.check(state["position_x"], state["position_y"]))
+        self._take("tilt", self._monitors.tilt.check(roll, pitch, now))
+
+    def battery_heard(self, voltage: float, now: int) -> None:
+        """Take the battery's voltage, V."""
+        self._take("battery", self._monitors.battery.check(voltage, now))
+
+    def measured(self, rates: np.ndarray | None, duty: np.ndarray | None, now: int) -> None:
+        """Take what the robot measured: leg rates ``(2,)`` in rad/s and duty ``(2,)`` as a fraction of full.
+
+        None is what it cannot tell.
+        """
+        if rates is not None:
+            self._monitors.stop.observe(rates, duty, now)
+            if duty is not None:
+                self._take("stall", self._monitors.stall.check(rates, duty, now))
+
+    def robot_restarted(self) -> None:
+        """Take note that the robot has begun again: what it was told is lost."""
+        if self._gate.state is GateState.ARMED:
+            self._gate.stop("the robot has restarted")
+
+    def link_lost(self, problem: str) -> None:
+        """Take note that the connection to the robot is gone."""
+        if self._gate.state is GateState.ARMED:
+            self._gate.stop(f"link lost: {problem}")
+
+    def _take(self, what: str, problem: str | None) -> None:
+        self._problems[what] = problem
+        if problem is not None and self._gate.state is GateState.ARMED:
+            self._gate.stop(problem)
+
+    # What follows ----------------------------------------------------------------------------------------------------
+
+    def check(self, now: int, link_problem: str) -> None:
+        """Look at what may have changed since: the link, and whether the robot has to stand now."""
+        if link_problem and self._gate.state is GateState.ARMED:
+            self._gate.stop(f"link lost: {link_problem}")
+        is_armed = self._gate.state is GateState.ARMED
+        if is_armed:
+            self._monitors.stop.end()
+        elif self._was_armed:
+            self._monitors.stop.begin(now)
+        self._was_armed = is_armed
+
+    @property
+    def is_stop_verified(self) -> bool:
+        """Whether the robot was seen to stand since it was stopped, or was never armed."""
+        return self._monitors.stop.is_verified
+
+    def stop_problem(self, now: int) -> str:
+        """Say why a stop cannot be verified; empty while it can, or is under way."""
+        return self._monitors.stop.problem(now)
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong now, by what is watched."""
+        return {what: problem for what, problem in self._problems.items() if problem is not None}
+
+    def may_arm(self, now: int, link_problem: str) -> str:
+        """Say what keeps the robot from being armed; empty if nothing does."""
+        reasons = [link_problem] if link_problem else []
+        reasons += [*self._monitors.inputs.missing(now), *self.problems().values()]
+        stop = self.stop_problem(now)
+        return "; ".join([*reasons, *([stop] if stop else [])])
