@@ -12,6 +12,8 @@ PACKAGE = ROOT / "l2a_ros"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_SOURCES = sorted(
     file for folder in ("l2a_ros", "launch", "test") for file in (ROOT / folder).rglob("*.py")) + [ROOT / "setup.py"]
+#: What the launch files share: installed, they can import it from nowhere else. Nothing else may import it.
+LAUNCH_ONLY = "bringup/launch_nodes.py"
 #: Folders that may read a clock: they talk to the outside world.
 SHELLS = ("nodes", "cli", "bringup")
 CLOCKS = {
@@ -62,7 +64,20 @@ def clock_readings(tree: ast.AST) -> Iterator[str]:
 def test_only_nodes_import_ros(file: Path) -> None:
     if file.relative_to(PACKAGE).parts[0] == "nodes":
         return
-    assert not [module for module in modules_imported(ast.parse(file.read_text())) if is_ros(module)]
+    ros = {module for module in modules_imported(ast.parse(file.read_text())) if is_ros(module)}
+    if file == PACKAGE / LAUNCH_ONLY:
+        assert {module.split(".")[0] for module in ros} == {"launch", "launch_ros"}
+    else:
+        assert not ros
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=name_of)
+def test_what_needs_launch_is_not_imported_where_there_may_be_none(file: Path) -> None:
+    name = "l2a_ros." + LAUNCH_ONLY.removesuffix(".py").replace("/", ".")
+    tree = ast.parse(file.read_text())
+    assert name not in modules_imported(tree)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+                and name in (f"{node.module}.{alias.name}" for alias in node.names)]
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=name_of)

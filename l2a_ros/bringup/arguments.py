@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words a run is started with, and their check before anything starts.
+"""The check of a run's words before anything starts.
 
-The same words are flags of ``l2a`` (``--path figure8``) and launch arguments (``path:=figure8``). Values arrive as text
-from both, so that both are read by the same code.
+Values arrive as text from the command line and from launch, so that both are read by the same code.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,66 +16,52 @@ from pathlib import Path
 import yaml
 
 from l2a_ros.bringup.fault_texts import config_faults, read_faults
+from l2a_ros.bringup.words import ARGUMENTS, HARDWARE, SIM, Argument, arguments_of
+from l2a_ros.driver.calibration import load_calibration
+from l2a_ros.driver.ports import DEFAULT_PORT, check_port
+from l2a_ros.driver.profiles import find_profile
 from l2a_ros.errors import UserError, unknown_name
 from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
 from l2a_ros.learning.methods import method_names
-from l2a_ros.planning.planners import DEFAULT_PLANNER, planner_names
+from l2a_ros.planning.planners import planner_names
+from l2a_ros.robot.mocap import mocap_types
 from l2a_ros.robot.share import share_file
-from l2a_ros.simulation.terrain import absolute_terrain, load_terrain, terrain_names
+from l2a_ros.simulation.terrain import absolute_terrain, load_terrain
 from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
 from l2a_ros.trials.paths import load_path, path_names
 
 MAX_SEED = 2**31 - 1
+LOWEST_BAUD, HIGHEST_BAUD = 1200, 4_000_000
 #: What a film is made from, in the folder of the report.
 FRAMES = "trial_frames.npz"
+#: What the driver opens to reach an emulated robot, in the folder of the report.
+EMULATED_PORT = "velociroach"
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 @dataclass(frozen=True)
-class Argument:
-    """One word of a run.
+class Hardware:
+    """How the robot is reached.
 
     Args:
-        name: the word.
-        default: its text when it is not given.
-        description: one sentence, with the unit.
-        names: what it may be, listed when asked for; None means anything that parses.
-        repeatable: whether it may be given several times.
-        switch: whether the bare flag means true.
+        port: device or URL; of an emulated robot, what its end of the line will be linked to.
+        baud: bit/s.
+        profile: of the firmware.
+        calibration: absolute file, or empty.
+        mocap_topic: with the pose.
+        mocap_type: a key of ``MOCAP_TYPES``.
+        emulate: whether the robot is an emulated one, started with the run.
     """
 
-    name: str
-    default: str
-    description: str
-    names: Callable[[], list[str]] | None = None
-    repeatable: bool = False
-    switch: bool = False
-
-
-ARGUMENTS: tuple[Argument, ...] = (
-    Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),
-    Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
-    Argument("planner", DEFAULT_PLANNER, "How the next motor command is chosen.", names=planner_names),
-    Argument("terrain", "carpet", "Ground: NAME or a YAML file, with :ANGLE[,DIRECTION] for another slope, in degrees.",
-             names=terrain_names),
-    Argument("fault", "", "What breaks and when: NAME[:ARGUMENTS][@ONSET_S], for example missing_leg:front_right@5.0 "
-                          "or motor_gain:right,0.6; separate several with ';' or a space; or a YAML file with a "
-                          "list 'faults'. Default: those in the config.", repeatable=True),
-    Argument("checkpoint", "", "Trained model (safetensors); empty means the one shipped for the method."),
-    Argument("clock", REAL, "Simulated time: real, lockstep (the world waits for every command) or a factor of real "
-                            "time such as 2.0."),
-    Argument("duration", "20.0", "Longest time of the trial, seconds."),
-    Argument("seed", "0", "Seed of everything random."),
-    Argument("out", "", "Folder of the report; empty means runs/<time>_<path>_<method>."),
-    Argument("record", "false", "Whether to record all topics to a bag in the folder of the report.", switch=True),
-    Argument("video", "false", "Whether to make a film of the run in the folder of the report: trial.mp4, and "
-                               "trial_end.png of its end.", switch=True),
-    Argument("headless", "true", "Whether to run without a window.", switch=True),
-    Argument("config", "", "ROS 2 parameter file of the robot; empty means the shipped config/millirobot.yaml."),
-)
-
-_BY_NAME = {argument.name: argument for argument in ARGUMENTS}
+    port: str
+    baud: int
+    profile: str
+    calibration: str
+    mocap_topic: str
+    mocap_type: str
+    emulate: bool
 
 
 @dataclass(frozen=True)
@@ -90,7 +75,8 @@ class Settings:
         clock: ``real``, ``lockstep`` or the factor of real time as text.
         duration: seconds.
         out: absolute folder of the report, not yet created.
-        config: ROS 2 parameter file.
+        configs: ROS 2 parameter files, later ones win.
+        hardware: how the robot is reached; None in simulation.
     """
 
     path: str
@@ -105,8 +91,9 @@ class Settings:
     out: Path
     record: bool
     headless: bool
-    config: Path
+    configs: tuple[Path, ...]
     video: bool = False
+    hardware: Hardware | None = None
 
     @property
     def lockstep(self) -> bool:
@@ -129,32 +116,38 @@ class Settings:
         return self.out / FRAMES
 
 
-def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime) -> Settings:
+def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime, run: str = SIM) -> Settings:
     """Check the words of a run and fill in the defaults.
 
     Args:
         values: text by argument name; a repeatable argument may be a sequence of texts. Missing ones get their default.
         now: names the folder of the report when none is given.
+        run: what they are for.
 
     Raises:
         UserError: for the first word that will not do.
     """
+    known = {argument.name: argument for argument in arguments_of(run)}
     for name in values:
-        if name not in _BY_NAME:
-            raise unknown_name("argument", name, list(_BY_NAME))
+        if name not in known:
+            raise _not_taken(name, run, list(known))
     text = {argument.name: argument.default for argument in ARGUMENTS}
     text |= {name: value for name, value in values.items() if isinstance(value, str)}
-    config = read_config(text["config"])
+    out = _folder(text["out"] or f"runs/{now:%Y%m%d_%H%M%S}_{Path(text['path']).stem}_{text['method']}")
+    hardware = _hardware(text, out) if run == HARDWARE else None
+    is_real = hardware is not None and not hardware.emulate
+    if hardware is not None:
+        _refuse_idle(values, list(known.values()), hardware.emulate)
+    configs = _configs(text["config"], run)
     settings = Settings(
         path=_path(text["path"]), method=_known("method", text["method"], method_names()),
         planner=_known("planner", text["planner"], planner_names()),
-        terrain=_terrain(text["terrain"]),
-        faults=read_faults(values.get("fault", ())) or config_faults(config),
+        terrain=text["terrain"] if is_real else _terrain(text["terrain"]),
+        faults=() if is_real else read_faults(values.get("fault", ())) or config_faults(*configs),
         checkpoint=_checkpoint(text["checkpoint"], text["method"]),
-        clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=_seed(text["seed"]),
-        out=_folder(text["out"] or f"runs/{now:%Y%m%d_%H%M%S}_{Path(text['path']).stem}_{text['method']}"),
+        clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=_seed(text["seed"]), out=out,
         record=_boolean("record", text["record"]), headless=_boolean("headless", text["headless"]),
-        config=config, video=_boolean("video", text["video"]))
+        configs=configs, video=_boolean("video", text["video"]), hardware=hardware)
     if settings.record and settings.bag.exists():
         raise UserError(f"{settings.bag} already holds a recording; name another folder with out")
     if settings.video:
@@ -162,6 +155,48 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime) -> S
 
         check_film()
     return settings
+
+
+def _not_taken(name: str, run: str, known: list[str]) -> UserError:
+    others = [other for argument in ARGUMENTS for other in argument.runs if argument.name == name]
+    if others:
+        return UserError(f"a {run} run takes no {name}; known: {', '.join(known)}")
+    return unknown_name("argument", name, known)
+
+
+def _refuse_idle(values: Mapping[str, str | Sequence[str]], known: list[Argument], emulate: bool) -> None:
+    """Refuse words that would do nothing. Launch hands over the defaults of all others, so these pass."""
+    for argument in known:
+        given = values.get(argument.name, argument.default)
+        if argument.emulated is None or argument.emulated is emulate or given in (argument.default, (), []):
+            continue
+        raise UserError(f"{argument.name} means nothing to a real robot; add emulate, or leave it out"
+                        if argument.emulated else f"{argument.name} means nothing with emulate; leave one of them out")
+
+
+def _hardware(text: Mapping[str, str], out: Path) -> Hardware:
+    emulate = _boolean("emulate", text["emulate"])
+    topic = text["mocap_topic"]
+    if not _TOPIC.fullmatch(topic):
+        raise UserError(f"mocap_topic must be the name of a topic such as /vrpn_mocap/robot/pose, not '{topic}'")
+    calibration = str(_file("calibration", text["calibration"])) if text["calibration"] else ""
+    if calibration:
+        load_calibration(calibration)
+    return Hardware(
+        port=str(out / EMULATED_PORT) if emulate else text["port"] or DEFAULT_PORT,
+        baud=_whole("baud", text["baud"], LOWEST_BAUD, HIGHEST_BAUD), profile=find_profile(text["profile"]).name,
+        calibration=calibration, mocap_topic=topic, mocap_type=_known("mocap_type", text["mocap_type"], mocap_types()),
+        emulate=emulate)
+
+
+def check_connection(settings: Settings) -> None:
+    """Refuse to start where there is no robot to talk to.
+
+    Raises:
+        UserError: if the port is not there, may not be opened, or is in use.
+    """
+    if settings.hardware is not None and not settings.hardware.emulate:
+        check_port(settings.hardware.port)
 
 
 def _known(kind: str, name: str, known: list[str]) -> str:
@@ -208,8 +243,12 @@ def _duration(text: str) -> float:
 
 
 def _seed(text: str) -> int:
-    if not re.fullmatch(r"[0-9]+", text, re.ASCII) or int(text) > MAX_SEED:
-        raise UserError(f"seed must be a whole number from 0 to {MAX_SEED}, not '{text}'")
+    return _whole("seed", text, 0, MAX_SEED)
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    if not re.fullmatch(r"[0-9]+", text, re.ASCII) or not low <= int(text) <= high:
+        raise UserError(f"{name} must be a whole number from {low} to {high}, not '{text}'")
     return int(text)
 
 
@@ -242,6 +281,14 @@ def _checkpoint(text: str, method: str) -> Path:
     path = _file("checkpoint", text) if text else shipped_checkpoint(method)
     check_checkpoint(path, method)
     return path
+
+
+def _configs(text: str, run: str) -> tuple[Path, ...]:
+    if run == SIM:
+        return (read_config(text),)
+    # What the planner and the learner are told is the same in both runs, so it is written in one file.
+    shipped = (share_file("config", "millirobot.yaml"), share_file("config", "hardware.yaml"))
+    return (*shipped, read_config(text)) if text else shipped
 
 
 def read_config(text: str) -> Path:

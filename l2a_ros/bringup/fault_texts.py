@@ -15,7 +15,7 @@ from l2a_ros.simulation.faults import parse_faults
 
 _FILES = (".yaml", ".yml")
 #: Last words of the names under which a parameter file may hold the simulated robot's parameters.
-_NODES = ("**", "*", "mujoco_sim")
+_NODES = ("**", "*", "mujoco_sim", "firmware_emulator")
 
 
 def read_faults(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -37,20 +37,21 @@ def read_faults(given: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(faults)
 
 
-def config_faults(config: Path) -> tuple[str, ...]:
-    """Return the faults that a parameter file gives the simulated robot; more than one place, and the last one counts.
+def config_faults(*configs: Path) -> tuple[str, ...]:
+    """Return the faults that parameter files give the simulated robot; more than one place, and the last one counts.
 
     Raises:
         UserError: for what is not a list of faults.
     """
     faults: list[str] = []
-    for parameters in _sections(yaml.safe_load(config.read_text(encoding="utf-8")), ""):
-        if "faults" in parameters:
-            faults = _texts(parameters["faults"], config)
-    try:
-        parse_faults(faults)
-    except UserError as error:
-        raise UserError(f"config {config}: {error}") from None
+    for config in configs:
+        for parameters in _sections(yaml.safe_load(config.read_text(encoding="utf-8")), ""):
+            if "faults" in parameters:
+                faults = _texts(parameters["faults"], config)
+        try:
+            parse_faults(faults)
+        except UserError as error:
+            raise UserError(f"config {config}: {error}") from None
     return tuple(faults)
 
 

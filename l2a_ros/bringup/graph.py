@@ -10,8 +10,12 @@ from pathlib import Path
 
 from l2a_ros.bringup.arguments import Settings
 from l2a_ros.learning.methods import find_method
+from l2a_ros.robot.mocap import MOCAP_TOPIC
 
 ParameterValue = bool | int | float | str | Sequence[str]
+
+#: The emulated robot makes its end of the line when it is up, which on a busy machine takes a while, s.
+EMULATOR_WAIT = 20.0
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class NodeSpec:
         name: of the node, of its module in ``l2a_ros.nodes`` and of its executable in ``lib/l2a_ros``.
         parameters: what this run sets, over ``parameter_files``.
         parameter_files: ROS 2 parameter files, later ones win.
+        remappings: other names of topics and services, by those that the node uses.
         lifecycle: whether it is a managed node (it goes to active by itself).
         ends_run: whether the whole run ends when it ends.
         console: whether its output is the user's; the others' goes to log files.
@@ -32,6 +37,7 @@ class NodeSpec:
     name: str
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     parameter_files: tuple[Path, ...] = ()
+    remappings: Mapping[str, str] = field(default_factory=dict)
     lifecycle: bool = False
     ends_run: bool = False
     console: bool = False
@@ -49,6 +55,8 @@ class NodeSpec:
         for name, value in self.parameters.items():
             # With the node's name: without it, the node's own section of a parameter file would win.
             arguments += ["-p", f"{self.name}:{name}:={parameter_text(value)}"]
+        for name, other in self.remappings.items():
+            arguments += ["-r", f"{name}:={other}"]
         return arguments
 
 
@@ -72,30 +80,42 @@ def _common(settings: Settings) -> dict[str, ParameterValue]:
     return {"use_sim_time": settings.simulated_time, "lockstep": settings.lockstep}
 
 
+def _mocap(settings: Settings) -> dict[str, str]:
+    """Return what who talks to motion capture must rename."""
+    topic = MOCAP_TOPIC if settings.hardware is None else settings.hardware.mocap_topic
+    return {} if topic == MOCAP_TOPIC else {MOCAP_TOPIC: topic}
+
+
+def _mocap_type(settings: Settings) -> dict[str, ParameterValue]:
+    return {} if settings.hardware is None else {"mocap_type": settings.hardware.mocap_type}
+
+
 def _trial(settings: Settings) -> NodeSpec:
     return NodeSpec("trial", {
         **_common(settings), "path": settings.path, "duration": settings.duration, "out": str(settings.out),
         "method": settings.method, "planner": settings.planner, "terrain": settings.terrain,
         "faults": settings.faults, "seed": settings.seed, "checkpoint": str(settings.checkpoint),
         # It starts once all of these hear each other; a recording would else miss the first messages.
-        "expected_nodes": ("state_estimator", "adaptation", "mpc", *(("recorder",) if settings.record else ())),
-    }, (settings.config,), ends_run=True, console=True)
+        "expected_nodes": (*(("serial_driver",) if settings.hardware is not None else ()),
+                           "state_estimator", "adaptation", "mpc", *(("recorder",) if settings.record else ())),
+    }, settings.configs, ends_run=True, console=True)
 
 
 def _recorder(settings: Settings) -> NodeSpec:
-    return NodeSpec("recorder", {**_common(settings), "out": str(settings.bag)}, (settings.config,))
+    return NodeSpec("recorder", {**_common(settings), **_mocap_type(settings), "out": str(settings.bag)},
+                    settings.configs, _mocap(settings))
 
 
-def simulation_graph(settings: Settings) -> list[NodeSpec]:
-    """Return the processes of a trial in simulation, the recorder among them when the run is recorded."""
-    common = _common(settings)
-    files = (settings.config,)
+def _simulated(settings: Settings) -> dict[str, ParameterValue]:
+    return {"terrain": settings.terrain, "faults": settings.faults, "seed": settings.seed,
+            "headless": settings.headless, "frames": str(settings.frames) if settings.video else ""}
+
+
+def _control(settings: Settings) -> list[NodeSpec]:
+    """Return what is the same on a robot and in simulation: from the sensors' topics to the motor commands."""
+    common, files = _common(settings), settings.configs
     graph = [
-        NodeSpec("mujoco_sim", {
-            **common, "clock": settings.clock, "terrain": settings.terrain, "faults": settings.faults,
-            "seed": settings.seed, "headless": settings.headless,
-            "frames": str(settings.frames) if settings.video else ""}, files, lifecycle=True),
-        NodeSpec("state_estimator", common, files),
+        NodeSpec("state_estimator", {**common, **_mocap_type(settings)}, files, _mocap(settings)),
         NodeSpec("adaptation", {
             **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True,
             large_messages=find_method(settings.method).carries_on),
@@ -106,6 +126,39 @@ def simulation_graph(settings: Settings) -> list[NodeSpec]:
     if settings.record:
         graph.append(_recorder(settings))
     return [*graph, _trial(settings)]
+
+
+def simulation_graph(settings: Settings) -> list[NodeSpec]:
+    """Return the processes of a trial in simulation, the recorder among them when the run is recorded."""
+    robot = NodeSpec("mujoco_sim", {**_common(settings), "clock": settings.clock, **_simulated(settings)},
+                     settings.configs, lifecycle=True)
+    return [robot, *_control(settings)]
+
+
+def hardware_graph(settings: Settings) -> list[NodeSpec]:
+    """Return the processes of a trial on the robot; of an emulated one, the robot too.
+
+    Raises:
+        ValueError: if these are not the settings of such a run.
+    """
+    hardware = settings.hardware
+    if hardware is None:
+        raise ValueError("these settings name no robot")
+    common = _common(settings)
+    line: dict[str, ParameterValue] = {"baud": hardware.baud, "profile": hardware.profile}
+    driver = NodeSpec("serial_driver", {
+        **common, **line, "port": hardware.port, "calibration": hardware.calibration,
+        "port_wait": EMULATOR_WAIT if hardware.emulate else 0.0}, settings.configs, lifecycle=True)
+    if not hardware.emulate:
+        return [driver, *_control(settings)]
+    robot = NodeSpec("firmware_emulator", {**common, **line, "link": hardware.port, **_simulated(settings)},
+                     settings.configs, _mocap(settings))
+    return [robot, driver, *_control(settings)]
+
+
+def graph_of(settings: Settings) -> list[NodeSpec]:
+    """Return the processes of the run that the settings were read for."""
+    return simulation_graph(settings) if settings.hardware is None else hardware_graph(settings)
 
 
 def trial_graph(settings: Settings) -> list[NodeSpec]:

@@ -9,13 +9,14 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from l2a_ros.bringup.arguments import ARGUMENTS, Settings, read_settings
+from l2a_ros.bringup.arguments import Settings, read_settings
+from l2a_ros.bringup.words import HARDWARE, SIM, arguments_of
 from l2a_ros.errors import UserError
 
 
-def add_flags(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) -> None:
+def add_flags(parser: argparse.ArgumentParser, run: str = SIM, leave_out: Collection[str] = ()) -> None:
     """Add a flag for each word of a run; what a word may be is checked with the rest, by :func:`settings_from`."""
-    for argument in ARGUMENTS:
+    for argument in arguments_of(run):
         if argument.name in leave_out:
             continue
         text = argument.description
@@ -23,6 +24,8 @@ def add_flags(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) 
             text += f" Known: {', '.join(argument.names())}."
         if argument.default:
             text += f" Default: {argument.default}."
+        if run == HARDWARE and argument.emulated is not None:
+            text += " Only with --emulate." if argument.emulated else " Not with --emulate."
         options: dict[str, Any] = {"help": text.replace("%", "%%"), "metavar": argument.name.upper()}
         if argument.repeatable:
             options["action"] = "append"
@@ -31,20 +34,20 @@ def add_flags(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) 
         parser.add_argument(f"--{argument.name}", **options)
 
 
-def given(args: argparse.Namespace) -> Mapping[str, str | list[str]]:
+def given(args: argparse.Namespace, run: str = SIM) -> Mapping[str, str | list[str]]:
     """Return the words that were given on the command line."""
-    return {argument.name: value for argument in ARGUMENTS
+    return {argument.name: value for argument in arguments_of(run)
             if (value := getattr(args, argument.name, None)) is not None}
 
 
-def settings_from(args: argparse.Namespace) -> Settings:
+def settings_from(args: argparse.Namespace, run: str = SIM) -> Settings:
     """Check the words that were given; a default folder is named after the wall clock.
 
     Raises:
         UserError: for the first one that will not do, or where ROS 2 is missing.
     """
     check_ros()
-    return read_settings(given(args), datetime.now())
+    return read_settings(given(args, run), datetime.now(), run)
 
 
 def check_ros() -> None:

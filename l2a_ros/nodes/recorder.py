@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``recorder``: writes the topics of a trial into a rosbag2 bag (MCAP), as they come, without decoding them."""
+"""``recorder``: writes the topics of a trial into a rosbag2 bag (MCAP), as they come, without decoding them.
+
+A topic that was given another name is recorded under the stack's own name for it, which is what training looks for and
+what a replay needs.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,11 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 from l2a_ros.errors import UserError
 from l2a_ros.experience.bag_writer import BagWriter, OfferedQos, message_type
-from l2a_ros.nodes.interfaces import RECORDED, Topic
+from l2a_ros.nodes.interfaces import MOCAP_POSE, RECORDED, Topic
 from l2a_ros.nodes.messages import SECOND
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import run_node
+from l2a_ros.nodes.sensor_messages import MOCAP_PARAMETER, mocap_topic
 
 NAME = "recorder"
 #: Kept while the disk is slow: the publishers' own depths are meant for control, not for completeness.
@@ -31,6 +36,7 @@ FLUSH = 1.0
 SCHEMA = (
     Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
     Parameter("lockstep", False, "the world waits for the command of each tick"),
+    MOCAP_PARAMETER,
     Parameter("out", "", "folder of the bag; must not exist yet"),
     Parameter("topics", [""], "further topics to record, each as NAME:TYPE, such as /tf:tf2_msgs/msg/TFMessage"),
 )
@@ -47,7 +53,8 @@ class Recorder(Node):
         if not values["out"]:
             raise UserError("parameter out must name the folder of the recording")
         self._lockstep: bool = values["lockstep"]
-        topics = [*RECORDED, *map(parse_topic, values["topics"])]
+        mocap = mocap_topic(values["mocap_type"])
+        topics = [*(mocap if each is MOCAP_POSE else each for each in RECORDED), *map(parse_topic, values["topics"])]
         self._bag = bag = BagWriter(Path(values["out"]))
         self._flush_at = time.monotonic() + FLUSH
         for topic in topics:
@@ -58,11 +65,12 @@ class Recorder(Node):
         offered = topic.profile(self._lockstep)
         reliable = offered.reliability == ReliabilityPolicy.RELIABLE
         latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
-        name = self.resolve_topic_name(topic.name)
+        name = self.resolve_topic_name(topic.name, only_expand=True)
         bag.add_topic(name, type_name(topic.type), OfferedQos(reliable, latched, offered.depth))
         profile = QoSProfile(reliability=offered.reliability, durability=offered.durability,
                              history=HistoryPolicy.KEEP_LAST, depth=max(DEPTH, offered.depth))
-        self.create_subscription(topic.type, name, self._writer(bag, name, has_header(topic.type)), profile, raw=True)
+        self.create_subscription(topic.type, topic.name, self._writer(bag, name, has_header(topic.type)), profile,
+                                 raw=True)
 
     def _writer(self, bag: BagWriter, name: str, headed: bool) -> Callable[[bytes], None]:
         # In lock-step the moment of receiving depends on the machine; the message's own stamp does not.

@@ -3,17 +3,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TransformStamped
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import BatteryState, Imu, JointState
 
 from l2a_ros.errors import UserError
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.messages import layout_vector, named_vector, to_nanoseconds, to_stamp
+from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.robot.layout import MOTOR_JOINTS, MOTOR_TELEMETRY
+from l2a_ros.robot.mocap import DEFAULT_MOCAP_TYPE, MOCAP_TYPES, mocap_types
 from l2a_ros.robot.samples import BatterySample, CrankSample, ImuSample, PoseSample, Sample, TelemetrySample
+
+#: Of nodes that listen to motion capture. On which topic is a matter of remapping.
+MOCAP_PARAMETER = Parameter("mocap_type", DEFAULT_MOCAP_TYPE, "message type of mocap/pose", choices=mocap_types())
+
+#: Where a message of motion capture holds position and orientation.
+_POSES: dict[Any, Callable[[Any], tuple[Any, Any]]] = {
+    PoseStamped: lambda message: (message.pose.position, message.pose.orientation),
+    PoseWithCovarianceStamped: lambda message: (message.pose.pose.position, message.pose.pose.orientation),
+    TransformStamped: lambda message: (message.transform.translation, message.transform.rotation),
+    Odometry: lambda message: (message.pose.pose.position, message.pose.pose.orientation),
+}
+_CLASSES = {f"{each.__module__.split('.')[0]}/msg/{each.__name__}": each for each in _POSES}
+
+
+def mocap_topic(kind: str) -> names.Topic:
+    """Return the topic of motion capture with the message type that a word of ``MOCAP_TYPES`` stands for.
+
+    Its reader is best effort, which matches reliable publishers too.
+    """
+    return replace(names.MOCAP_POSE, type=_CLASSES[MOCAP_TYPES[kind]])
 
 
 def sensor_message(sample: Sample) -> tuple[names.Topic, Any]:
@@ -54,8 +79,9 @@ def sensor_sample(topic: names.Topic, message: Any) -> Sample:
         UserError: if it lacks what the robot needs, naming it.
     """
     stamp = to_nanoseconds(message.header.stamp)
-    if topic is names.MOCAP_POSE:
-        return PoseSample(stamp, _get(message.pose.position, "xyz"), _get(message.pose.orientation, "xyzw"))
+    if topic.name == names.MOCAP_POSE.name:
+        position, orientation = _POSES[topic.type](message)
+        return PoseSample(stamp, _get(position, "xyz"), _get(orientation, "xyzw"))
     if topic is names.IMU:
         return ImuSample(stamp, _get(message.angular_velocity, "xyz"), _get(message.linear_acceleration, "xyz"))
     if topic is names.JOINT_STATES:

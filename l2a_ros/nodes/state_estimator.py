@@ -21,7 +21,7 @@ from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanos
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.realtime import LoopProcess
 from l2a_ros.nodes.runtime import run_node
-from l2a_ros.nodes.sensor_messages import sensor_sample
+from l2a_ros.nodes.sensor_messages import MOCAP_PARAMETER, mocap_topic, sensor_sample
 from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import STATE, Layout
@@ -32,6 +32,7 @@ from l2a_ros.timing.statistics import Statistics
 SCHEMA = (
     Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
     Parameter("lockstep", False, "tick when the simulated world says that its samples are complete"),
+    MOCAP_PARAMETER,
 )
 
 
@@ -65,7 +66,8 @@ class StateEstimatorNode(Node):
         self._state, self._odometry = (
             self.create_publisher(topic.type, topic.name, topic.profile(self._lockstep))
             for topic in (names.ROBOT_STATE, names.ODOMETRY))
-        for topic in names.SENSOR_TOPICS:
+        mocap = mocap_topic(settings["mocap_type"])
+        for topic in (mocap if each is names.MOCAP_POSE else each for each in names.SENSOR_TOPICS):
             self.create_subscription(topic.type, topic.name, partial(self._on_sensor, topic),
                                      topic.profile(self._lockstep))
         if self._lockstep:

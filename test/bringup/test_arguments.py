@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The words of a run: defaults, and one clear line for each that will not do."""
 
+import os
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from l2a_ros.bringup import arguments
-from l2a_ros.bringup.arguments import ARGUMENTS, Settings, read_faults, read_settings
+from l2a_ros.bringup.arguments import Settings, check_connection, read_faults, read_settings
+from l2a_ros.bringup.words import ARGUMENTS, HARDWARE, SIM, arguments_of
 from l2a_ros.errors import UserError
 from l2a_ros.planning import planners
 from l2a_ros.robot.share import share_file
@@ -20,6 +23,20 @@ def read(**values: str | list[str]) -> Settings:
     return read_settings(values, NOW)
 
 
+def read_hardware(**values: str | list[str]) -> Settings:
+    return read_settings(values, NOW, HARDWARE)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    master, slave = os.openpty()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
 def test_nothing_given_is_the_standard_trial() -> None:
     settings = read()
     assert (settings.path, settings.method, settings.planner, settings.terrain) == (
@@ -27,7 +44,8 @@ def test_nothing_given_is_the_standard_trial() -> None:
     assert (settings.faults, settings.clock, settings.duration, settings.seed) == ((), "real", 20.0, 0)
     assert (settings.record, settings.video, settings.headless) == (False, False, True)
     assert settings.checkpoint == share_file("checkpoints", "millirobot_grbal.safetensors")
-    assert settings.config == share_file("config", "millirobot.yaml")
+    assert settings.configs == (share_file("config", "millirobot.yaml"),)
+    assert settings.hardware is None
     assert settings.out == Path.cwd() / "runs" / "20261122_130509_straight_grbal"
     assert not settings.out.exists(), "reading starts nothing"
 
@@ -166,7 +184,7 @@ def test_a_config_may_have_namespaces(tmp_path: Path) -> None:
     file = tmp_path / "robot.yaml"
     file.write_text("robot1:\n  mpc:\n    ros__parameters: {horizon: 5}\n"
                     "/**:\n  ros__parameters: {control_period: 0.1}\n")
-    assert read(config=str(file)).config == file
+    assert read(config=str(file)).configs == (file,)
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors here, but long enough for a header of eight bytes"])
@@ -208,6 +226,113 @@ def test_a_film_is_refused_where_none_can_be_made(monkeypatch: pytest.MonkeyPatc
 
 def test_every_word_is_described() -> None:
     assert all(argument.description.endswith(".") for argument in ARGUMENTS)
-    assert {argument.name for argument in ARGUMENTS} == {
-        "path", "method", "planner", "terrain", "fault", "checkpoint", "clock", "duration", "seed", "out", "record",
-        "video", "headless", "config"}
+    shared = {"path", "method", "planner", "terrain", "fault", "checkpoint", "duration", "seed", "out", "record",
+              "video", "headless", "config"}
+    for run, own in ((SIM, {"clock"}), (HARDWARE, {
+            "port", "baud", "profile", "calibration", "mocap_topic", "mocap_type", "emulate"})):
+        names = [argument.name for argument in arguments_of(run)]
+        assert set(names) == shared | own
+        assert len(names) == len(set(names))
+
+
+def test_words_that_are_in_both_runs_have_the_same_default() -> None:
+    """Except where the run says itself what an empty one means."""
+    for argument in ARGUMENTS:
+        assert {other.default for other in ARGUMENTS if other.name == argument.name} == {argument.default}
+
+
+# The robot -----------------------------------------------------------------------------------------------------------
+
+def test_nothing_given_is_a_trial_on_the_robot() -> None:
+    settings = read_hardware()
+    robot = settings.hardware
+    assert robot is not None
+    assert (robot.port, robot.baud, robot.profile) == ("/dev/velociroach", 57600, "velociroach_gbac")
+    assert (robot.calibration, robot.mocap_topic, robot.mocap_type, robot.emulate) == ("", "mocap/pose", "pose", False)
+    assert settings.configs == (share_file("config", "millirobot.yaml"), share_file("config", "hardware.yaml"))
+    assert (settings.clock, settings.simulated_time, settings.faults, settings.terrain) == ("real", False, (), "carpet")
+    assert settings.out == Path.cwd() / "runs" / "20261122_130509_straight_grbal"
+
+
+def test_a_config_of_the_robot_is_read_last(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("/**/serial_driver:\n  ros__parameters: {poll_rate: 20.0, faults: ['payload:0.1']}\n"
+                      "/**/firmware_emulator:\n  ros__parameters: {faults: ['payload:0.1']}\n")
+    settings = read_hardware(config=str(config))
+    assert [each.name for each in settings.configs] == ["millirobot.yaml", "hardware.yaml", "mine.yaml"]
+    assert settings.faults == (), "nothing breaks a real robot"
+    assert read_hardware(config=str(config), emulate="true").faults == ("payload:0.1",)
+
+
+def test_what_is_not_given_of_an_emulated_robot(tmp_path: Path) -> None:
+    settings = read_hardware(emulate="true", out=str(tmp_path), fault="motor_gain:left,0.9", headless="false",
+                             terrain="turf", mocap_topic="/other/pose", baud="115200")
+    robot = settings.hardware
+    assert robot is not None
+    assert robot.emulate
+    assert robot.port == str(tmp_path / "velociroach")
+    assert (robot.baud, robot.mocap_topic) == (115200, "/other/pose")
+    assert (settings.faults, settings.headless, settings.terrain) == (("motor_gain:left,0.9",), False, "turf")
+
+
+def test_the_ground_under_a_real_robot_is_any_word() -> None:
+    assert read_hardware(terrain="the corridor").terrain == "the corridor"
+    with pytest.raises(UserError, match="unknown terrain"):
+        read_hardware(terrain="the corridor", emulate="true")
+
+
+def test_a_calibration_is_read_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "robot1.yaml"
+    file.write_text("swap_sides: true\n")
+    robot = read_hardware(calibration=str(file)).hardware
+    assert robot is not None
+    assert robot.calibration == str(file)
+    file.write_text("legs: 7\n")
+    with pytest.raises(UserError, match="unknown legs"):
+        read_hardware(calibration=str(file))
+
+
+def test_launch_hands_over_every_default() -> None:
+    for emulate in ("true", "false"):
+        values = {argument.name: argument.default for argument in arguments_of(HARDWARE)} | {"emulate": emulate}
+        read_settings(values, NOW, HARDWARE)
+
+
+@pytest.mark.parametrize(("values", "expected"), [
+    ({"clock": "2.0"}, "a hardware run takes no clock; known: path"),
+    ({"speed": "2.0"}, "unknown argument 'speed'; known: .*port"),
+    ({"fault": "payload:0.1"}, "fault means nothing to a real robot; add emulate"),
+    ({"fault": ["payload:0.1"]}, "fault means nothing"),
+    ({"headless": "false"}, "headless means nothing to a real robot"),
+    ({"video": "true"}, "video means nothing to a real robot"),
+    ({"port": "/dev/ttyUSB0", "emulate": "true"}, "port means nothing with emulate; leave one of them out"),
+    ({"port": "/dev/velociroach", "emulate": "true"}, "port means nothing with emulate"),
+    ({"mocap_type": "odometry", "emulate": "true"}, "mocap_type means nothing with emulate"),
+    ({"baud": "fast"}, "baud must be a whole number from 1200 to 4000000, not 'fast'"),
+    ({"baud": "300"}, "baud must be a whole number"),
+    ({"profile": "octoroach"}, "unknown profile 'octoroach'; known: velociroach_gbac"),
+    ({"mocap_type": "poses"}, "unknown mocap_type 'poses'; known: odometry, pose, pose_with_covariance, transform"),
+    ({"mocap_topic": "vrpn mocap/pose"}, "mocap_topic must be the name of a topic such as .*, not 'vrpn mocap/pose'"),
+    ({"mocap_topic": ""}, "mocap_topic must be the name"),
+    ({"mocap_topic": "/pose/"}, "mocap_topic must be the name"),
+    ({"calibration": "none.yaml"}, "calibration .*none.yaml does not exist"),
+    ({"emulate": "maybe"}, "emulate must be true or false"),
+])
+def test_what_will_not_do_with_a_robot_is_said_in_one_line(values: dict[str, str | list[str]], expected: str) -> None:
+    with pytest.raises(UserError) as error:
+        read_settings(values, NOW, HARDWARE)
+    assert re.search(expected, str(error.value)), str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_words_of_the_robot_are_not_the_simulators() -> None:
+    with pytest.raises(UserError, match="a sim run takes no port; known: path"):
+        read(port="/dev/ttyUSB0")
+
+
+def test_a_port_that_is_not_there_is_refused_before_the_start(port: str) -> None:
+    check_connection(read_hardware(port=port))
+    check_connection(read_hardware(emulate="true"))
+    check_connection(read())
+    with pytest.raises(UserError, match="port /dev/none does not exist"):
+        check_connection(read_hardware(port="/dev/none"))

@@ -3,21 +3,39 @@
 
 import dataclasses
 import importlib.util
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
-from l2a_ros.bringup.arguments import Settings, read_settings
+from l2a_ros.bringup.arguments import Hardware, Settings, read_settings
 from l2a_ros.bringup.environment import node_environment
 from l2a_ros.bringup.failure import describe_death, exit_status
-from l2a_ros.bringup.graph import NodeSpec, parameter_text, record_graph, simulation_graph, trial_graph
+from l2a_ros.bringup.graph import (
+    NodeSpec,
+    graph_of,
+    hardware_graph,
+    parameter_text,
+    record_graph,
+    simulation_graph,
+    trial_graph,
+)
+from l2a_ros.bringup.words import HARDWARE
+from l2a_ros.robot.mocap import MOCAP_TOPIC
+from l2a_ros.robot.share import share_file
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = Settings(
     path="straight", method="grbal", planner="random_shooting", terrain="carpet", faults=(),
     checkpoint=Path("/c/grbal.safetensors"), clock="real", duration=20.0, seed=0, out=Path("/runs/x"), record=False,
-    headless=True, config=Path("/c/millirobot.yaml"))
+    headless=True, configs=(Path("/c/millirobot.yaml"),))
+ROBOT = Hardware(port="/dev/ttyUSB3", baud=57600, profile="velociroach_gbac", calibration="/c/robot1.yaml",
+                 mocap_topic="/vrpn_mocap/robot/pose", mocap_type="odometry", emulate=False)
+ON_ROBOT = dataclasses.replace(SETTINGS, hardware=ROBOT)
+EMULATED = dataclasses.replace(SETTINGS, hardware=dataclasses.replace(ROBOT, port="/runs/x/velociroach", emulate=True))
 
 
 def by_name(graph: list[NodeSpec]) -> dict[str, NodeSpec]:
@@ -30,7 +48,8 @@ def test_a_simulated_trial_has_one_process_per_part() -> None:
     assert [name for name, spec in graph.items() if spec.ends_run] == ["trial"]
     assert [name for name, spec in graph.items() if spec.console] == ["trial"]
     assert [name for name, spec in graph.items() if spec.lifecycle] == ["mujoco_sim", "adaptation", "mpc"]
-    assert all(spec.parameter_files == (SETTINGS.config,) for spec in graph.values())
+    assert all(spec.parameter_files == SETTINGS.configs for spec in graph.values())
+    assert not any(spec.remappings for spec in graph.values())
 
 
 def test_the_recorder_is_there_when_asked_for() -> None:
@@ -38,7 +57,7 @@ def test_the_recorder_is_there_when_asked_for() -> None:
     assert by_name(simulation_graph(recorded))["recorder"].parameters["out"] == "/runs/x/bag"
     assert [spec.name for spec in trial_graph(recorded)] == ["recorder", "trial"]
     assert [spec.name for spec in trial_graph(SETTINGS)] == ["trial"]
-    [recorder] = record_graph(Path("/bag"), SETTINGS.config, "lockstep")
+    [recorder] = record_graph(Path("/bag"), SETTINGS.configs[0], "lockstep")
     assert recorder.parameters == {"use_sim_time": True, "lockstep": True, "out": "/bag"}
     assert recorder.ends_run
 
@@ -64,14 +83,101 @@ def test_planner_and_model_speak_of_the_same_checkpoint() -> None:
         assert graph[name].parameters["method"] == "grbal"
 
 
-def test_the_nodes_exist() -> None:
-    for spec in simulation_graph(dataclasses.replace(SETTINGS, record=True)):
+@pytest.mark.parametrize("settings", [SETTINGS, ON_ROBOT, EMULATED])
+def test_the_nodes_exist_and_are_installed(settings: Settings) -> None:
+    for spec in graph_of(dataclasses.replace(settings, record=True)):
         assert importlib.util.find_spec(spec.module) is not None, spec.module
+        # Where `ros2 run` and `ros2 launch` look.
+        script = ROOT / "scripts" / "nodes" / spec.name
+        assert script.read_text() == (ROOT / "scripts" / "nodes" / "mpc").read_text()
+        assert os.access(script, os.X_OK)
+
+
+def test_a_trial_on_the_robot_has_a_driver_instead_of_the_simulator() -> None:
+    graph = by_name(graph_of(dataclasses.replace(ON_ROBOT, record=True)))
+    simulated = by_name(graph_of(dataclasses.replace(SETTINGS, record=True)))
+    assert list(graph) == ["serial_driver", "state_estimator", "adaptation", "mpc", "recorder", "trial"]
+    assert list(graph)[1:] == list(simulated)[1:]
+    for name in list(graph)[1:]:
+        assert dataclasses.replace(graph[name], parameters={}, remappings={}) == dataclasses.replace(
+            simulated[name], parameters={}), name
+    driver = graph["serial_driver"]
+    assert driver.lifecycle
+    assert driver.parameters == {
+        "use_sim_time": False, "lockstep": False, "port": "/dev/ttyUSB3", "baud": 57600,
+        "profile": "velociroach_gbac", "calibration": "/c/robot1.yaml", "port_wait": 0.0}
+    assert graph["trial"].parameters["expected_nodes"] == (
+        "serial_driver", "state_estimator", "adaptation", "mpc", "recorder")
+
+
+def test_an_emulated_robot_is_the_other_end_of_the_drivers_port() -> None:
+    graph = by_name(hardware_graph(dataclasses.replace(EMULATED, faults=("wire_drop:0.1",), seed=4, video=True)))
+    assert list(graph) == ["firmware_emulator", "serial_driver", "state_estimator", "adaptation", "mpc", "trial"]
+    emulator, driver = graph["firmware_emulator"].parameters, graph["serial_driver"].parameters
+    assert emulator["link"] == driver["port"] == "/runs/x/velociroach"
+    assert (emulator["baud"], emulator["profile"]) == (driver["baud"], driver["profile"])
+    assert (emulator["terrain"], emulator["faults"], emulator["seed"]) == ("carpet", ("wire_drop:0.1",), 4)
+    assert (emulator["headless"], emulator["frames"]) == (True, "/runs/x/trial_frames.npz")
+    wait = driver["port_wait"]
+    assert isinstance(wait, float)
+    assert wait > 5.0, "the driver may be there first"
+
+
+@pytest.mark.parametrize("settings", [ON_ROBOT, EMULATED])
+def test_who_talks_to_motion_capture_knows_its_topic_and_type(settings: Settings) -> None:
+    graph = by_name(graph_of(dataclasses.replace(settings, record=True)))
+    renamed = {name for name, spec in graph.items() if spec.remappings}
+    assert renamed == {"state_estimator", "recorder"} | ({"firmware_emulator"} & set(graph))
+    assert all(graph[name].remappings == {MOCAP_TOPIC: "/vrpn_mocap/robot/pose"} for name in renamed)
+    assert {name for name, spec in graph.items() if spec.parameters.get("mocap_type") == "odometry"} == {
+        "state_estimator", "recorder"}
+    assert graph["recorder"].ros_arguments()[-2:] == ["-r", "mocap/pose:=/vrpn_mocap/robot/pose"]
+
+
+def test_a_topic_with_the_usual_name_is_not_renamed() -> None:
+    usual = dataclasses.replace(SETTINGS, hardware=dataclasses.replace(ROBOT, mocap_topic=MOCAP_TOPIC))
+    assert not any(spec.remappings for spec in hardware_graph(usual))
+
+
+def test_a_graph_of_the_robot_needs_one() -> None:
+    with pytest.raises(ValueError, match="name no robot"):
+        hardware_graph(SETTINGS)
+
+
+def test_what_the_robots_file_says_is_about_the_robot_alone() -> None:
+    """The other nodes are told the same as in simulation, by the same file: nothing can drift."""
+    content = yaml.safe_load(share_file("config", "hardware.yaml").read_text())
+    assert set(content) <= {"/**/serial_driver", "/**/firmware_emulator"}
+
+
+def test_the_last_file_wins(tmp_path: Path) -> None:
+    """As the nodes read them: shipped, the robot's, and the user's over both."""
+    from rclpy.context import Context
+    from rclpy.node import Node
+
+    own = tmp_path / "own.yaml"
+    own.write_text("/**/serial_driver:\n  ros__parameters:\n    poll_rate: 20.0\n    geofence: {x_max: 1.5}\n"
+                   "/**:\n  ros__parameters:\n    fastest_leg_rate: 5.0\n")
+    settings = read_settings({"config": str(own), "out": "out"}, datetime(2026, 11, 22), HARDWARE)
+    driver = by_name(hardware_graph(settings))["serial_driver"]
+    context = Context()
+    context.init(args=["--ros-args", *driver.ros_arguments()])
+    try:
+        node = Node("serial_driver", context=context, automatically_declare_parameters_from_overrides=True)
+        values = {name: node.get_parameter(name).value for name in (
+            "poll_rate", "geofence.x_max", "geofence.y_max", "command_timeout", "slowest_leg_rate", "fastest_leg_rate",
+            "port")}
+    finally:
+        context.try_shutdown()
+    assert values == {"poll_rate": 20.0, "geofence.x_max": 1.5, "geofence.y_max": 10.0, "command_timeout": 0.25,
+                      "slowest_leg_rate": 2.0, "fastest_leg_rate": 5.0, "port": "/dev/velociroach"}
 
 
 def test_parameters_become_ros_arguments() -> None:
-    spec = NodeSpec("mpc", {"seed": 1, "faults": ()}, (Path("/a.yaml"),))
-    assert spec.ros_arguments() == ["--params-file", "/a.yaml", "-p", "mpc:seed:=1", "-p", 'mpc:faults:=[""]']
+    spec = NodeSpec("mpc", {"seed": 1, "faults": ()}, (Path("/a.yaml"), Path("/b.yaml")), {"plan": "/other/plan"})
+    assert spec.ros_arguments() == [
+        "--params-file", "/a.yaml", "--params-file", "/b.yaml", "-p", "mpc:seed:=1", "-p", 'mpc:faults:=[""]',
+        "-r", "plan:=/other/plan"]
 
 
 VALUES = [

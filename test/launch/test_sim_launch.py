@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from l2a_ros.bringup.arguments import ARGUMENTS
+from l2a_ros.bringup.words import SIM, arguments_of
 
 pytest.importorskip("launch_ros")
 pytest.importorskip("ros2launch")
@@ -38,7 +38,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
 def test_every_argument_is_described(tmp_path: Path) -> None:
     status, output = run(tmp_path, "--show-args")
     assert status == 0
-    for argument in ARGUMENTS:
+    for argument in arguments_of(SIM):
         assert f"'{argument.name}':" in output
         assert argument.description in output
         assert f"(default: '{argument.default}')" in output

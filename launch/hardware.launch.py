@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trial on the robot: the same processes and words as `l2a hardware`, started by ROS 2's own launch."""
+
+from launch import LaunchDescription
+
+from l2a_ros.bringup.launch_nodes import describe_launch
+from l2a_ros.bringup.words import HARDWARE
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the description."""
+    return describe_launch(HARDWARE)
