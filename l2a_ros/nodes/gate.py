@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from rclpy.node import Node
@@ -22,23 +23,39 @@ class GateServices:
         node: offers the services.
         gate: in front of the motors.
         diagnostics: of the node; published at once when the gate's state changes.
+        may_arm: says why the robot may not be armed now, empty if it may; by default it always may.
+        lock: of the gate, if another thread uses it too: a stop of that thread must not get lost between the look at
+            the state and its change.
     """
 
-    def __init__(self, node: Node, gate: MotorGate, diagnostics: Diagnostics) -> None:
+    def __init__(self, node: Node, gate: MotorGate, diagnostics: Diagnostics, may_arm: Callable[[], str] = lambda: "",
+                 lock: AbstractContextManager[object] | None = None) -> None:
         self._node, self._gate, self._diagnostics = node, gate, diagnostics
+        self._may_arm = may_arm
+        self._lock = nullcontext() if lock is None else lock
         self._shown = gate.state
         names.subscribe_estop(node, self._on_estop)
-        for name, act in ((names.ARM, gate.arm), (names.DISARM, gate.disarm), (names.RESET_STOP, gate.reset_stop)):
+        for name, act in ((names.ARM, self._arm), (names.DISARM, gate.disarm), (names.RESET_STOP, gate.reset_stop)):
             node.create_service(Trigger, name, partial(self._on_call, act))
 
     def _on_estop(self, message: Bool) -> None:
         if message.data:
-            self._gate.stop("estop topic")
+            with self._lock:
+                self._gate.stop("estop topic")
             self.show()
+
+    def _arm(self) -> tuple[bool, str]:
+        # A latched stop says better what to do, and a robot that is armed already stays so.
+        if self._gate.state is GateState.DISARMED:
+            reason = self._may_arm()
+            if reason:
+                return False, reason
+        return self._gate.arm()
 
     def _on_call(self, act: Callable[[], tuple[bool, str]], _: Trigger.Request,
                  response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = act()
+        with self._lock:
+            response.success, response.message = act()
         self.show()
         return response
 
@@ -55,4 +72,5 @@ class GateServices:
         level = ERROR if gate.state is GateState.STOPPED else OK
         return Health("motor gate", level, gate.reason or str(gate.state), {
             "state": str(gate.state), "safety_stops": counters.safety_stops, "refused": counters.refused,
-            "late": counters.late, "ignored": counters.ignored, "timeouts": counters.timeouts})
+            "late": counters.late, "ignored": counters.ignored, "timeouts": counters.timeouts,
+            "slewed": counters.slewed})

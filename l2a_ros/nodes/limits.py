@@ -13,6 +13,9 @@ LIMITS_SCHEMA = (
     Parameter("slowest_leg_rate", 2.0, "slowest admissible leg rate, rev/s", 0.0, 20.0),
     Parameter("fastest_leg_rate", 9.0, "fastest admissible leg rate, rev/s", 0.1, 20.0),
 )
+#: For the real robot alone: a limit here would change what the simulator does, and so every figure measured with it.
+ACCELERATION = Parameter("fastest_leg_acceleration", 0.0, "how fast a leg may gain speed, rad/s^2, 0 for no limit",
+                         0.0, 1e5)
 
 
 def load_limits(settings: Mapping[str, Any]) -> LegRateLimits:
