@@ -22,7 +22,7 @@ from l2a_ros.bringup.arguments import Settings, check_connection, read_settings
 from l2a_ros.bringup.environment import node_environment
 from l2a_ros.bringup.failure import EXCERPT, describe_death
 from l2a_ros.bringup.graph import NodeSpec, graph_of
-from l2a_ros.bringup.words import Argument, arguments_of
+from l2a_ros.bringup.words import arguments_of
 
 
 def describe_launch(run: str) -> LaunchDescription:
@@ -41,13 +41,9 @@ def describe_launch(run: str) -> LaunchDescription:
         film = [_film_maker(settings)] if settings.video else []
         return [*film, *(entity for spec in graph_of(settings) for entity in _supervised_node(context, spec))]
 
-    return LaunchDescription([*(_declared(argument) for argument in arguments), OpaqueFunction(function=start)])
-
-
-def _declared(argument: Argument) -> DeclareLaunchArgument:
-    known = f" Known: {', '.join(argument.names())}." if argument.names is not None else ""
-    return DeclareLaunchArgument(argument.name, default_value=argument.default,
-                                 description=argument.description + known)
+    declared = [DeclareLaunchArgument(argument.name, default_value=argument.default, description=argument.help(run))
+                for argument in arguments]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
 
 
 def _film_maker(settings: Settings) -> ExecuteProcess:

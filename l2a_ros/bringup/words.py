@@ -47,6 +47,15 @@ class Argument:
     runs: tuple[str, ...] = (SIM, HARDWARE)
     emulated: bool | None = None
 
+    def help(self, run: str) -> str:
+        """Return what to say about it when asked, except its default."""
+        text = self.description
+        if self.names is not None:
+            text += f" Known: {', '.join(self.names())}."
+        if run == HARDWARE and self.emulated is not None:
+            text += " Only with emulate." if self.emulated else " Not with emulate."
+        return text
+
 
 ARGUMENTS: tuple[Argument, ...] = (
     Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),

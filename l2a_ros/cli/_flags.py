@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from l2a_ros.bringup.arguments import Settings, read_settings
-from l2a_ros.bringup.words import HARDWARE, SIM, arguments_of
+from l2a_ros.bringup.words import SIM, arguments_of
 from l2a_ros.errors import UserError
 
 
@@ -19,13 +19,9 @@ def add_flags(parser: argparse.ArgumentParser, run: str = SIM, leave_out: Collec
     for argument in arguments_of(run):
         if argument.name in leave_out:
             continue
-        text = argument.description
-        if argument.names is not None:
-            text += f" Known: {', '.join(argument.names())}."
+        text = argument.help(run)
         if argument.default:
             text += f" Default: {argument.default}."
-        if run == HARDWARE and argument.emulated is not None:
-            text += " Only with --emulate." if argument.emulated else " Not with --emulate."
         options: dict[str, Any] = {"help": text.replace("%", "%%"), "metavar": argument.name.upper()}
         if argument.repeatable:
             options["action"] = "append"
