@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from l2a_ros.errors import UserError
 from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.safety.motor_gate import GateCounters, GateState, MotorGate
 
@@ -211,6 +212,207 @@ def test_standing_output_cannot_be_changed() -> None:
     output = MotorGate(LIMITS, TIMEOUT).output(START)
     with pytest.raises(ValueError, match="read-only"):
         output[0] = 50.0
+
+
+@pytest.mark.parametrize("rates", [GOOD, np.array([50.0, 13.0])], ids=str)
+def test_moving_output_cannot_be_changed_by_who_reads_it(rates: np.ndarray) -> None:
+    gate = MotorGate(LIMITS, TIMEOUT, fastest_acceleration=100.0)
+    gate.arm()
+    gate.offer(rates, START, START)
+    with pytest.raises(ValueError, match="read-only"):
+        gate.output(START)[0] = 90.0
+
+
+def test_state_that_was_set_from_outside_stands_too() -> None:
+    gate = moving()
+    gate.state = GateState.DISARMED
+    assert gate.output(START).tolist() == ZERO
+
+
+def test_command_that_could_not_be_read_makes_it_stand() -> None:
+    gate = moving()
+    gate.refuse()
+    assert gate.output(START).tolist() == ZERO
+    assert gate.counters == GateCounters(refused=1)
+    assert gate.state is GateState.ARMED
+    assert gate.output(START + 2 * LIMIT).tolist() == ZERO
+    assert gate.counters.timeouts == 0, "a robot that stands does not time out"
+
+
+@pytest.mark.parametrize("halt", [lambda gate: gate.stop("estop"), lambda gate: gate.disarm()], ids=["stop", "disarm"])
+def test_command_that_could_not_be_read_is_ignored_unless_armed(halt: Callable[[MotorGate], object]) -> None:
+    gate = moving()
+    halt(gate)
+    gate.refuse()
+    assert (gate.counters.refused, gate.counters.ignored) == (0, 1)
+
+
+def test_what_is_refused_need_not_be_fresh() -> None:
+    gate = moving()
+    assert not gate.offer(np.array([math.nan, 20.0]), START, START + MS)
+    assert gate.output(START + MS).tolist() == ZERO
+    assert gate.counters == GateCounters(refused=1)
+
+
+def test_reasons_of_every_way_to_stand() -> None:
+    gate = moving()
+    assert gate.reason == ""
+    gate.disarm()
+    assert gate.reason == "disarmed"
+    gate.stop("geofence")
+    gate.reset_stop()
+    assert (gate.state, gate.reason) == (GateState.DISARMED, "stop was reset")
+
+
+@pytest.mark.parametrize("timeout", [0.0, -0.1, 1e-10, math.nan, math.inf])
+def test_a_gate_needs_a_time_out(timeout: float) -> None:
+    with pytest.raises(UserError, match="the time-out of commands must be finite and above 0 s"):
+        MotorGate(LIMITS, timeout)
+
+
+# A clock that is set -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("back", [LIMIT + 1, 3_600_000 * MS])
+def test_clock_set_back_ends_the_command(back: int) -> None:
+    """Else the last command would hold until the clock has caught up, with nobody able to say otherwise."""
+    gate = moving()
+    assert gate.output(START - back).tolist() == ZERO
+    assert gate.counters == GateCounters(timeouts=1)
+    assert gate.output(START).tolist() == ZERO, "and it stays ended"
+
+
+def test_clock_set_back_a_little_changes_nothing() -> None:
+    gate = moving()
+    assert gate.output(START - LIMIT).tolist() == GOOD.tolist()
+
+
+def test_honest_commands_are_heard_after_the_clock_was_set_back() -> None:
+    gate = moving()
+    then = START - 3_600_000 * MS
+    assert gate.offer(GOOD, then, then)
+    assert gate.output(then).tolist() == GOOD.tolist()
+    assert not gate.offer(GOOD, START, then + MS), "those from before are of another clock now"
+    assert not gate.offer(GOOD, then, then + MS), "and the rules are as before"
+    assert gate.counters == GateCounters(late=2)
+
+
+@pytest.mark.parametrize(("back", "is_set_back"), [(LIMIT, False), (LIMIT + 1, True)])
+def test_newest_stamp_is_forgotten_only_when_it_cannot_be_honest(back: int, is_set_back: bool) -> None:
+    gate = moving()
+    assert gate.offer(GOOD, START - back, START - back) is is_set_back
+
+
+def test_clock_set_forward_ends_the_command() -> None:
+    gate = moving()
+    then = START + 3_600_000 * MS
+    assert gate.output(then).tolist() == ZERO
+    assert gate.offer(GOOD, then, then)
+    assert gate.output(then).tolist() == GOOD.tolist()
+
+
+def test_time_may_be_any_whole_number() -> None:
+    gate = armed()
+    for now in (0, 10**30, -(10**30)):
+        assert gate.offer(GOOD, now, now)
+        assert gate.output(now).tolist() == GOOD.tolist()
+        assert gate.output(now + LIMIT + 1).tolist() == ZERO
+
+
+# Speeding up ---------------------------------------------------------------------------------------------------------
+
+
+def slow_gate(acceleration: float = 100.0) -> MotorGate:
+    gate = MotorGate(LIMITS, TIMEOUT, acceleration)
+    gate.arm()
+    return gate
+
+
+def send(gate: MotorGate, rates: list[float], now: int) -> list[float]:
+    assert gate.offer(np.array(rates), now, now)
+    output: list[float] = gate.output(now).tolist()
+    return output
+
+
+def test_speeding_up_is_ramped_and_counted_once_for_a_command() -> None:
+    gate = slow_gate()
+    assert send(gate, [20.0, 50.0], START) == [LOW, LOW], "the slowest admissible rate first"
+    assert gate.is_limiting
+    assert gate.output(START + 50 * MS) == pytest.approx([LOW + 5.0, LOW + 5.0])
+    assert gate.output(START + 100 * MS) == pytest.approx([20.0, LOW + 10.0])
+    assert gate.is_limiting
+    assert gate.counters == GateCounters(slewed=1)
+    assert send(gate, [20.0, 50.0], START + 200 * MS) == pytest.approx([20.0, LOW + 20.0])
+    assert gate.counters == GateCounters(slewed=2)
+    send(gate, [20.0, 50.0], START + 300 * MS)
+    assert send(gate, [20.0, 50.0], START + 400 * MS) == [20.0, 50.0]
+    assert not gate.is_limiting
+    assert gate.counters == GateCounters(slewed=3)
+
+
+def test_slowing_down_and_standing_are_never_delayed() -> None:
+    gate = slow_gate(1e5)
+    send(gate, [50.0, 50.0], START)
+    gate.output(START + 10 * MS)
+    assert send(gate, [13.0, 40.0], START + 20 * MS) == [13.0, 40.0]
+    assert send(gate, ZERO, START + 20 * MS + 1) == ZERO
+    assert not gate.is_limiting
+
+
+HALTS: list[Callable[[MotorGate], object]] = [
+    lambda gate: gate.stop("estop"), lambda gate: gate.disarm(), lambda gate: gate.refuse(),
+    lambda gate: gate.offer(np.array([math.nan, 1.0]), START + 100 * MS, START + 100 * MS),
+    lambda gate: gate.output(START + 100 * MS + LIMIT + 1)]
+
+
+@pytest.mark.parametrize("halt", HALTS, ids=["stop", "disarm", "refuse", "refused", "time-out"])
+def test_ramp_starts_from_zero_after_every_halt(halt: Callable[[MotorGate], object]) -> None:
+    gate = slow_gate()
+    send(gate, [50.0, 50.0], START)
+    assert gate.output(START + 100 * MS) == pytest.approx([LOW + 10.0] * 2)
+    halt(gate)
+    assert not gate.is_limiting
+    gate.reset_stop()
+    gate.arm()
+    assert send(gate, [50.0, 50.0], START + 110 * MS) == [LOW, LOW]
+
+
+def test_arming_again_does_not_disturb_the_ramp() -> None:
+    gate = slow_gate()
+    send(gate, [50.0, 50.0], START)
+    gate.arm()
+    assert gate.output(START + 100 * MS) == pytest.approx([LOW + 10.0] * 2)
+
+
+def test_late_command_does_not_disturb_the_ramp() -> None:
+    gate = slow_gate()
+    send(gate, [50.0, 50.0], START)
+    assert not gate.offer(np.array([50.0, 50.0]), START, START + MS)
+    assert gate.output(START + 100 * MS) == pytest.approx([LOW + 10.0] * 2)
+    assert gate.counters == GateCounters(late=1, slewed=1)
+
+
+def test_motors_that_were_told_nothing_for_long_start_again() -> None:
+    gate = slow_gate(50.0)
+    send(gate, [50.0, 50.0], START)
+    gate.output(START + 100 * MS)
+    gate.offer(np.array([50.0, 50.0]), START + 300 * MS, START + 300 * MS)
+    assert gate.output(START + 100 * MS + LIMIT) == pytest.approx([LOW + 20.0] * 2)
+    gate.offer(np.array([50.0, 50.0]), START + 600 * MS, START + 600 * MS)
+    assert gate.output(START + 100 * MS + 2 * LIMIT + 1).tolist() == [LOW, LOW]
+
+
+def test_without_a_limit_the_command_comes_out_as_it_is() -> None:
+    gate = moving()
+    assert gate.output(START) is gate.output(START + MS)
+    assert not gate.is_limiting
+    assert gate.counters == GateCounters()
+
+
+@pytest.mark.parametrize("acceleration", [-1.0, math.nan, math.inf])
+def test_acceleration_that_will_not_do_is_refused(acceleration: float) -> None:
+    with pytest.raises(UserError, match="acceleration must be finite and at least 0 rad/s"):
+        MotorGate(LIMITS, TIMEOUT, acceleration)
 
 
 # Any sequence --------------------------------------------------------------------------------------------------------
