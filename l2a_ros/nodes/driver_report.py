@@ -52,12 +52,8 @@ class DriverReport:
         return Health("link", ERROR if problem else WARN if is_poor else OK, message, values)
 
     def _stop(self, now: int) -> Health:
-        problem = self._guard.stop_problem(now)
-        if problem:
-            return Health("stop", ERROR, problem)
-        if self._gate.state is GateState.ARMED:
-            return Health("stop", OK, "none in force")
-        return Health("stop", OK, "verified: the robot stands" if self._guard.is_stop_verified else "not verified yet")
+        level = ERROR if self._guard.stop_problem(now) else OK
+        return Health("stop", level, self._guard.describe_stop(now))
 
     def _watched(self, now: int, link_problem: str) -> Health:
         problems = self._guard.problems()

@@ -13,7 +13,7 @@ from std_srvs.srv import Trigger
 
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.diagnostics import ERROR, OK, Diagnostics, Health
-from l2a_ros.safety.motor_gate import GateState, MotorGate
+from l2a_ros.safety.motor_gate import NOT_READY, GateState, MotorGate
 
 
 class GateServices:
@@ -70,7 +70,8 @@ class GateServices:
         """Return state and counters."""
         gate, counters = self._gate, self._gate.counters
         level = ERROR if gate.state is GateState.STOPPED else OK
+        not_ready = self._may_arm() if gate.state is GateState.DISARMED else ""
         return Health("motor gate", level, gate.reason or str(gate.state), {
             "state": str(gate.state), "safety_stops": counters.safety_stops, "refused": counters.refused,
             "late": counters.late, "ignored": counters.ignored, "timeouts": counters.timeouts,
-            "slewed": counters.slewed})
+            "slewed": counters.slewed, NOT_READY: not_ready})

@@ -73,7 +73,7 @@ class SerialDriverNode(ManagedNode):
             self._end_link()
             raise
         self.get_logger().info(f"robot '{self._session.version}' at {settings['port']}")
-        self._gate_services = GateServices(self, self._gate, self._diagnostics, self._may_arm)
+        self._gate_services = GateServices(self, self._gate, self._diagnostics, self._may_arm, self._lock)
         self._outputs = DriverOutputs(self, self._session.profile.telemetry_type is not None)
         self.create_subscription(JointState, names.MOTOR_COMMANDS.name, self._on_command, names.MOTOR_COMMANDS.qos)
         self.create_subscription(JointState, names.ROBOT_STATE.name, self._on_state, names.ROBOT_STATE.newest(False))

@@ -29,7 +29,7 @@ from l2a_ros.nodes.messages import SECOND, motor_commands, named_values, to_nano
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import run_node
 from l2a_ros.robot.limits import REVOLUTION
-from l2a_ros.trials.session import NOT_READY
+from l2a_ros.safety.motor_gate import NOT_READY
 
 PERIOD = 0.1
 #: A command is kept for so many periods.

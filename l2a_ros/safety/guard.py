@@ -93,18 +93,23 @@ class RobotGuard:
         is_armed = self._gate.state is GateState.ARMED
         if is_armed:
             self._monitors.stop.end()
-        elif self._was_armed:
+        elif self._was_armed or not link_problem:
+            # Before the first connection there is nothing to stop, and nobody who could be seen to stand.
             self._monitors.stop.begin(now)
         self._was_armed = is_armed
 
     @property
     def is_stop_verified(self) -> bool:
-        """Whether the robot was seen to stand since it was stopped, or was never armed."""
+        """Whether the robot was seen to stand since it was stopped."""
         return self._monitors.stop.is_verified
 
     def stop_problem(self, now: int) -> str:
         """Say why a stop cannot be verified; empty while it can, or is under way."""
         return self._monitors.stop.problem(now)
+
+    def describe_stop(self, now: int) -> str:
+        """Return one line about the stop that is in force, or that there is none."""
+        return self._monitors.stop.describe(now)
 
     def problems(self) -> dict[str, str]:
         """Return what is wrong now, by what is watched."""

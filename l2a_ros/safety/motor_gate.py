@@ -12,6 +12,9 @@ from l2a_ros.robot.limits import STAND, LegRateLimits
 from l2a_ros.safety.ramp import RateRamp
 from l2a_ros.safety.times import positive_duration
 
+#: The word under which a gate's node says what keeps the robot from being armed.
+NOT_READY = "not ready"
+
 
 class GateState(StrEnum):
     """DISARMED at start; ARMED lets commands through; STOPPED is latched until reset."""

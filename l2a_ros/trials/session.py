@@ -12,14 +12,13 @@ import numpy as np
 
 from l2a_ros.planning.line_path import LinePath
 from l2a_ros.robot.continuity import has_begun_again
+from l2a_ros.safety.motor_gate import NOT_READY
 from l2a_ros.trials.log import SECOND, LoopTimes, Row, TrialLog, TrialSettings, planar_pose
 from l2a_ros.trials.paths import anchor
 from l2a_ros.trials.report import build_report, write_trial
 from l2a_ros.trials.script import Abandoned
 
 ARMED, DISARMED, STOPPED = "armed", "disarmed", "stopped"
-#: The word of a motor gate for what it still waits for before it lets itself be armed.
-NOT_READY = "not ready"
 #: Before the start a state must be younger than this, or than three periods, seconds.
 FRESH = 0.5
 

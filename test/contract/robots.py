@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,31 @@ class BackEnd:
     is_simulated: bool = True
     is_managed: bool = True
     sensors: tuple[names.Topic, ...] = names.SENSOR_TOPICS
+    profile: str = ""
 
-    def start(self) -> NodeProcess:
-        """Start the robot's process."""
-        return NodeProcess(self.node, **self.parameters)
+    @contextmanager
+    def start(self) -> Iterator[None]:
+        """Start the robot's process, and the emulated firmware if it is the driver of a real one."""
+        with ExitStack() as stack:
+            parameters = self.parameters
+            if self.profile:
+                port = f"{stack.enter_context(TemporaryDirectory())}/robot"
+                stack.enter_context(NodeProcess("firmware_emulator", link=port, profile=self.profile))
+                parameters = {**parameters, "port": port, "port_wait": 30.0, "profile": self.profile}
+            stack.enter_context(NodeProcess(self.node, **parameters))
+            yield
 
 
+#: Its arming does not wait for a state estimate: there is none here.
+_DRIVER = {"arm_requires": [""], "command_timeout": 0.3}
+_ON_BOARD = tuple(topic for topic in names.SENSOR_TOPICS if topic is not names.MOCAP_POSE)
 BACK_ENDS = [
     BackEnd("sim", "mujoco_sim", False, {"clock": "real"}),
     BackEnd("sim-lockstep", "mujoco_sim", True, {"clock": "lockstep", "lockstep": True, "use_sim_time": True}),
+    BackEnd("driver", "serial_driver", False, _DRIVER, is_simulated=False, sensors=_ON_BOARD,
+            profile="velociroach_gbac"),
+    BackEnd("driver-uart", "serial_driver", False, _DRIVER, is_simulated=False, sensors=_ON_BOARD,
+            profile="velociroach_gbac_uart"),
 ]
 
 
@@ -103,6 +120,7 @@ class Robot:
             self.command = STAND
             self.peer.pause(False)
         until(lambda: all(self.peer.of(topic) for topic in self.back_end.sensors), "not every sensor speaks")
+        until(lambda: not self.peer.text(self.gate, "not ready"), "it does not become ready to be armed")
 
     def end(self) -> None:
         """Stop commanding."""

@@ -346,9 +346,13 @@ class Peer:
         """Return the newest diagnostic status with this name."""
         return until(lambda: self._statuses.get(name), f"no diagnostics of {name}")
 
+    def text(self, status: str, key: str) -> str:
+        """Return a value of the newest diagnostic status; empty while it does not say it."""
+        return str(next((pair.value for pair in self.status(status).values if pair.key == key), ""))
+
     def figure(self, status: str, key: str) -> float:
         """Return a number of the newest diagnostic status; NaN while it does not say it."""
-        return float(next((pair.value for pair in self.status(status).values if pair.key == key), "nan"))
+        return float(self.text(status, key) or "nan")
 
     def says(self, status: str, text: str) -> None:
         """Wait until the message of a diagnostic status holds a text."""
