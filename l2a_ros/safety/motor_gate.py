@@ -45,6 +45,15 @@ class GateCounters:
     slewed: int = 0
 
 
+@dataclass
+class _Command:
+    """The command in force."""
+
+    rates: np.ndarray
+    arrival: int
+    is_slewed: bool = False
+
+
 class MotorGate:
     """Limiter, command watchdog and latched stop in one place.
 
@@ -70,13 +79,11 @@ class MotorGate:
         self.reason = "not armed yet"
         self.counters = GateCounters()
         self._newest_stamp: int | None = None
-        self._arrival = 0
-        self._is_slewed = False
         self._stand()
 
     def _stand(self) -> None:
         # The newest stamp stays: a command from before a stop must not move the robot after it.
-        self._rates: np.ndarray | None = None
+        self._command: _Command | None = None
         self._ramp.reset()
 
     @property
@@ -126,7 +133,7 @@ class MotorGate:
             if is_late:
                 self.counters.late += 1
                 return False
-            self._rates, self._arrival, self._is_slewed = rates.copy(), now, False
+            self._command = _Command(rates.copy(), now)
             return True
         self.refuse()
         return False
@@ -145,15 +152,15 @@ class MotorGate:
         With a limited acceleration they depend on what came out before: call it once for every time that the motors
         are told.
         """
-        commanded = self._rates
-        if self.state is not GateState.ARMED or commanded is None:
+        command = self._command
+        if self.state is not GateState.ARMED or command is None:
             return STAND
-        if abs(now - self._arrival) > self._timeout:
-            self.counters.timeouts += bool(np.any(commanded))
+        if abs(now - command.arrival) > self._timeout:
+            self.counters.timeouts += bool(np.any(command.rates))
             self._stand()
             return STAND
-        rates = self._ramp.follow(commanded, now)
-        if self._ramp.is_limiting and not self._is_slewed:
-            self._is_slewed = True
+        rates = self._ramp.follow(command.rates, now)
+        if self._ramp.is_limiting and not command.is_slewed:
+            command.is_slewed = True
             self.counters.slewed += 1
         return rates

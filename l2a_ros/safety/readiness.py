@@ -24,9 +24,8 @@ class Readiness:
         self._heard: dict[str, int] = {}
 
     def heard(self, name: str, now: int) -> None:
-        """Take note of an input; one that nobody waits for is none of our business."""
-        if name in self._maximum_ages:
-            self._heard[name] = now
+        """Take note of an input; one that nobody waits for changes nothing."""
+        self._heard[name] = now
 
     def missing(self, now: int) -> list[str]:
         """Say what is not live, one line for each, in the order of ``maximum_ages``."""

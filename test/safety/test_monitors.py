@@ -64,6 +64,7 @@ def test_fence_is_silent_only_inside(x: float, y: float) -> None:
     ((1.0, 1.0, 0.0, 1.0), "x_min below x_max, not 1 m and 1 m"),
     ((2.0, 1.0, 0.0, 1.0), "x_min below x_max, not 2 m and 1 m"),
     ((0.0, 1.0, 3.0, 2.0), "y_min below y_max, not 3 m and 2 m"),
+    ((2.0, 1.0, 3.0, 2.0), "x_min below x_max, not 2 m and 1 m"),
     ((-math.inf, 1.0, 0.0, 1.0), "x_min below x_max, not -inf m and 1 m"),
     ((0.0, math.inf, 0.0, 1.0), "x_min below x_max, not 0 m and inf m"),
     ((0.0, 1.0, math.nan, 1.0), "y_min below y_max, not nan m and 1 m"),
@@ -205,6 +206,16 @@ def test_telemetry_that_is_not_finite(value: float) -> None:
         f"the telemetry of the left leg is not finite: {value:g} rad/s, duty 0.5")
     assert stalled(monitor, [1.0, 1.0], [0.5, value], START) == (
         f"the telemetry of the right leg is not finite: 1 rad/s, duty {value:g}")
+
+
+@pytest.mark.parametrize("bad", [([math.nan, 30.0], [1.0, 0.5]), ([0.0, 30.0], [math.inf, 0.5])])
+def test_one_bad_record_is_no_break_of_a_stall(bad: tuple[list[float], list[float]]) -> None:
+    monitor = StallMonitor(1.0)
+    stalled(monitor, [0.0, 30.0], [1.0, 0.5], START)
+    problem = stalled(monitor, *bad, START + SECOND)
+    assert problem is not None
+    assert "stuck" not in problem
+    assert stalled(monitor, [0.0, 30.0], [1.0, 0.5], START + SECOND) is not None
 
 
 def test_one_leg_that_is_not_finite_does_not_hide_the_other() -> None:

@@ -227,6 +227,8 @@ def test_state_that_was_set_from_outside_stands_too() -> None:
     gate = moving()
     gate.state = GateState.DISARMED
     assert gate.output(START).tolist() == ZERO
+    gate.arm()
+    assert gate.output(START).tolist() == ZERO, "and is no way around zero first"
 
 
 def test_command_that_could_not_be_read_makes_it_stand() -> None:
@@ -245,6 +247,26 @@ def test_command_that_could_not_be_read_is_ignored_unless_armed(halt: Callable[[
     halt(gate)
     gate.refuse()
     assert (gate.counters.refused, gate.counters.ignored) == (0, 1)
+
+
+def test_a_time_out_is_counted_for_one_leg_too() -> None:
+    gate = MotorGate(LegRateLimits(0.0, HIGH), TIMEOUT)
+    gate.arm()
+    assert gate.offer(np.array([0.0, 5.0]), START, START)
+    assert gate.output(START + LIMIT + 1).tolist() == ZERO
+    assert gate.counters == GateCounters(timeouts=1)
+
+
+def test_what_it_says_is_plain() -> None:
+    """Messages and diagnostics are made of it: no enumerations, no NumPy numbers."""
+    gate = moving()
+    assert gate.offer(np.array([0.0, 1.0]), START + MS, START + MS) is False
+    assert gate.offer(GOOD, START + 2 * MS, START + 2 * MS) is True
+    assert gate.offer(GOOD, START, START + 2 * MS) is False
+    gate.output(START + 10 * LIMIT)
+    assert type(gate.counters.timeouts) is int
+    for act in (gate.arm, gate.disarm, gate.reset_stop):
+        assert [type(value) for value in act()] == [bool, str]
 
 
 def test_what_is_refused_need_not_be_fresh() -> None:

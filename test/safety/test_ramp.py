@@ -45,6 +45,13 @@ def test_from_nothing_when_nothing_is_admissible() -> None:
     assert run(ramp, ([5.0, 5.0], 0), ([5.0, 5.0], 20), ([5.0, 5.0], 50)) == [[0.0, 0.0], [2.0, 2.0], [5.0, 5.0]]
     ramp.reset()
     assert run(ramp, ([5.0, 5.0], 60)) == [[0.0, 0.0]], "the time before is no credit"
+    early = RateRamp(100.0, 0.0, GAP)
+    assert early.follow(np.array([5.0, 5.0]), 20 * MS).tolist() == [0.0, 0.0], "nor is the age of the clock"
+
+
+def test_a_gap_is_no_credit() -> None:
+    ramp = RateRamp(1e15, 0.0, GAP)
+    assert run(ramp, ([5.0, 5.0], 0), ([5.0, 5.0], 301)) == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_calls_at_the_same_moment_gain_nothing() -> None:
@@ -97,8 +104,10 @@ def test_what_was_put_out_is_not_touched() -> None:
 
 @pytest.mark.parametrize("acceleration", [-1e-9, float("nan"), float("inf"), float("-inf")])
 def test_settings_are_checked(acceleration: float) -> None:
-    with pytest.raises(UserError, match=r"^the fastest leg acceleration must be finite and at least 0 rad/s\^2"):
+    with pytest.raises(UserError) as error:
         RateRamp(acceleration, 12.0, GAP)
+    assert str(error.value) == ("the fastest leg acceleration must be finite and at least 0 rad/s^2 (0 for no limit), "
+                                f"not {acceleration:g} rad/s^2")
 
 
 @given(acceleration=st.floats(1e-3, 1e300), targets=st.lists(st.tuples(

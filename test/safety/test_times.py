@@ -14,7 +14,8 @@ from l2a_ros.safety.times import SECOND, Persistence, duration_or_none, figure, 
 def test_durations() -> None:
     assert positive_duration("x", 0.25) == duration_or_none("x", 0.25) == SECOND // 4 == 250_000_000
     assert positive_duration("x", 0.6e-9) == 1
-    assert duration_or_none("x", 0.0) == 0
+    assert duration_or_none("x", 0.0) == duration_or_none("x", 0.4e-9) == 0
+    assert duration_or_none("x", 0.6e-9) == 1
     assert positive_duration("x", 1e9) == 10**18
 
 
