@@ -117,6 +117,11 @@ class Supervisor:
             # The supervisor has one thread, so nothing can be locked in the child.
             start_new_session=True, preexec_fn=_die_with_parent())))  # noqa: PLW1509
 
+    def early_end(self, spec: NodeSpec) -> str | None:
+        """Return how a process that was started has ended, with its last words, or None while it runs."""
+        code = next(child.poll() for each, child in self._children if each == spec)
+        return None if code is None else describe_death(spec.name, code, self._last_lines(spec))
+
     def wait(self) -> int:
         """Wait for the end of the run; return its exit status. The other processes still run then."""
         while self.signal is None:

@@ -47,7 +47,8 @@ def candidates(listing: Listing = list_ports.comports) -> list[str]:
         known = BRIDGES.get((each.vid, each.pid))
         # Built-in ports that lead nowhere are always listed.
         rank = 0 if known else 1 if each.vid is not None else 2
-        found.append((rank, each.device, known or each.description or "unknown"))
+        said = each.description if each.description not in (None, "", "n/a") else "unknown"
+        found.append((rank, each.device, known or (said if rank < 2 else "built in")))
     return [f"{device} ({what})" for _, device, what in sorted(found)]
 
 

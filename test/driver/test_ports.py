@@ -46,7 +46,7 @@ def test_a_port_that_can_be_used_is_passed(pty: str, tmp_path: Path) -> None:
 
 def test_known_radios_come_first() -> None:
     assert ports.candidates(lambda: [BUILT_IN, MODEM, RADIO]) == [
-        "/dev/ttyUSB1 (FTDI FT232R, as on XBee Explorers)", "/dev/ttyACM0 (some board)", "/dev/ttyS0 (n/a)"]
+        "/dev/ttyUSB1 (FTDI FT232R, as on XBee Explorers)", "/dev/ttyACM0 (some board)", "/dev/ttyS0 (built in)"]
     assert isinstance(ports.candidates(), list)
 
 
