@@ -34,22 +34,27 @@ class _Reading:
     """What one record says about a stop."""
 
     at: int
-    turning: str  # which legs turn and how fast; empty for none
+    after: float  # s after the stop
+    turning: str  # which legs turn and how fast, or how fast is not known; empty for none
     driven: str  # which motors are on; empty for none, or for a robot that cannot tell
-    is_off: bool  # known to be
+    tells_duty: bool
     is_finite: bool
 
     @property
     def is_rest(self) -> bool:
-        return self.is_finite and not self.turning and not self.driven
+        return not self.turning and not self.driven
+
+    @property
+    def is_off(self) -> bool:
+        return self.tells_duty and not self.driven
 
     @property
     def is_pushed(self) -> bool:
-        return self.is_finite and bool(self.turning) and self.is_off
+        return self.is_finite and self.is_off and bool(self.turning)
 
 
-def _sides(values: np.ndarray, threshold: float, scale: float, digits: int, unit: str) -> str:
-    return ", ".join(f"{side} {figure(scale * value, digits)} {unit}"
+def _sides(values: np.ndarray, threshold: float, scale: float, unit: str) -> str:
+    return ", ".join(f"{side} {figure(scale * value, 1)} {unit}"
                      for side, value in zip(SIDES, values, strict=True) if not abs(value) < threshold)
 
 
@@ -86,7 +91,7 @@ class StopCheck:
         self._reading: _Reading | None = None
         self._agreeing = 0
         self._is_verified = False
-        self._has_relapsed = False
+        self._was_verified = False
 
     def observe(self, rates: np.ndarray, duty: np.ndarray | None, now: int) -> None:
         """Take a record: leg rates ``(2,)`` rad/s and duty ``(2,)`` as a fraction of full, None if it cannot tell."""
@@ -94,17 +99,16 @@ class StopCheck:
             return
         drive = np.zeros(2) if duty is None else duty
         self._reading = reading = _Reading(
-            now, _sides(rates, REST, 1.0, 1, "rad/s"), _sides(drive, OFF, 100.0, 1, "%"),
-            duty is not None and bool(np.all(np.abs(duty) < OFF)),
-            all(math.isfinite(value) for value in (*rates, *drive)))
+            now, (now - self._begun) / SECOND, _sides(rates, REST, 1.0, "rad/s"), _sides(drive, OFF, 100.0, "%"),
+            duty is not None, all(math.isfinite(value) for value in (*rates, *drive)))
         if reading.is_rest:
             self._agreeing += 1
             if self._agreeing >= AGREEING:
-                self._is_verified, self._has_relapsed = True, False
+                self._is_verified = self._was_verified = True
             return
         self._agreeing = 0
-        if self._is_verified and not reading.is_pushed:
-            self._is_verified, self._has_relapsed = False, True
+        if not reading.is_pushed:
+            self._is_verified = False
 
     @property
     def is_verified(self) -> bool:
@@ -129,7 +133,7 @@ class StopCheck:
             return StopState.VERIFIED
         # A clock that was set must not lengthen the patience.
         is_over = abs(now - self._begun) > self._patience
-        return StopState.FAILED if self._has_relapsed or is_over else StopState.PENDING
+        return StopState.FAILED if self._was_verified or is_over else StopState.PENDING
 
     def problem(self, now: int) -> str:
         """Say why the stop has failed; empty unless it has."""
@@ -149,11 +153,11 @@ class StopCheck:
         return "verified: the robot stands"
 
     def _failure(self, now: int) -> str:
-        reading, begun = self._reading, self._begun
-        if reading is None or begun is None:
+        reading = self._reading
+        if reading is None:
             return "no telemetry since the stop: not verified"
-        still, when = ("", "again after a verified stop") if self._has_relapsed else (
-            "still ", f"{figure((reading.at - begun) / SECOND, 1)} s after the stop")
+        still, when = ("", "again after a verified stop") if self._was_verified else (
+            "still ", f"{figure(reading.after, 1)} s after the stop")
         if not reading.is_finite:
             text = f"the telemetry of the legs is not finite {when}"
         elif reading.turning:

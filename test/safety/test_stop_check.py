@@ -130,6 +130,12 @@ def test_rest_has_an_edge(rates: list[float], duty: list[float], is_rest: bool) 
     assert check(*[(rates, duty)] * 2).is_verified is is_rest
 
 
+@pytest.mark.parametrize(("duty", "is_pushed"), [
+    ([0.0, np.nextafter(OFF, 0)], True), ([0.0, OFF], False), ([-OFF, 0.0], False), ([0.0, math.nan], False)])
+def test_only_motors_that_are_known_to_be_off_are_not_driving(duty: list[float], is_pushed: bool) -> None:
+    assert check(([12.1, 0.0], duty)).is_pushed is is_pushed
+
+
 def test_thresholds_are_below_every_motion_and_above_the_resolution() -> None:
     slowest, encoder_step = 4 * math.pi, 2 * math.pi / 2**14
     assert encoder_step / 0.01 < REST < slowest / 10
@@ -153,9 +159,8 @@ def test_legs_turned_by_hand_do_not_undo_a_stop() -> None:
     assert look(stop, START + SECOND) == (
         "verified", "", "verified: the motors are off; the legs are turned from outside: left 12.1 rad/s, "
                         "right -3.0 rad/s")
-    assert stop.is_pushed
-    assert stop.is_verified
-    assert not stop.must_repeat
+    assert (stop.is_pushed, stop.is_verified, stop.must_repeat) == (True, True, False)
+    assert stop.is_pushed is True
     stop.observe(np.zeros(2), np.zeros(2), START + SECOND)
     assert not stop.is_pushed
     assert stop.describe(START + SECOND) == "verified: the robot stands"
