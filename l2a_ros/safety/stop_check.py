@@ -49,8 +49,8 @@ class _Reading:
         return self.tells_duty and not self.driven
 
     @property
-    def is_pushed(self) -> bool:
-        return self.is_finite and self.is_off and bool(self.turning)
+    def pushed(self) -> str:
+        return self.turning if self.is_finite and self.is_off else ""
 
 
 def _sides(values: np.ndarray, threshold: float, scale: float, unit: str) -> str:
@@ -89,6 +89,7 @@ class StopCheck:
 
     def _forget(self) -> None:
         self._reading: _Reading | None = None
+        self._pushed = ""
         self._agreeing = 0
         self._is_verified = False
         self._was_verified = False
@@ -101,13 +102,14 @@ class StopCheck:
         self._reading = reading = _Reading(
             now, (now - self._begun) / SECOND, _sides(rates, REST, 1.0, "rad/s"), _sides(drive, OFF, 100.0, "%"),
             duty is not None, all(math.isfinite(value) for value in (*rates, *drive)))
+        self._pushed = reading.pushed
         if reading.is_rest:
             self._agreeing += 1
             if self._agreeing >= AGREEING:
                 self._is_verified = self._was_verified = True
             return
         self._agreeing = 0
-        if not reading.is_pushed:
+        if not self._pushed:
             self._is_verified = False
 
     @property
@@ -118,7 +120,7 @@ class StopCheck:
     @property
     def is_pushed(self) -> bool:
         """Whether a stop is in force, and the last record shows legs that turn although the motors are off."""
-        return self._reading is not None and self._reading.is_pushed
+        return bool(self._pushed)
 
     @property
     def must_repeat(self) -> bool:
@@ -148,8 +150,8 @@ class StopCheck:
             return "waiting for the legs to be at rest and the motors off"
         if state is StopState.FAILED:
             return self._failure(now)
-        if self._reading is not None and self._reading.is_pushed:
-            return f"verified: the motors are off; the legs are turned from outside: {self._reading.turning}"
+        if self._pushed:
+            return f"verified: the motors are off; the legs are turned from outside: {self._pushed}"
         return "verified: the robot stands"
 
     def _failure(self, now: int) -> str:

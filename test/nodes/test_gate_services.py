@@ -54,6 +54,7 @@ def test_arming_is_refused_with_the_reason(peer: Peer) -> None:
         response = peer.trigger(names.ARM)
         assert (response.success, response.message) == (False, reason)
         assert gate.state is GateState.DISARMED
+        assert thread.node.services_of_gate.health().values["not ready"] == reason
         reason = ""
         response = peer.trigger(names.ARM)
         assert (response.success, response.message) == (True, "armed")

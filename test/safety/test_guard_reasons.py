@@ -171,6 +171,7 @@ def test_a_stop_is_verified(halt: Callable[[Robot], object]) -> None:
     assert not robot.guard.is_stop_verified, "even before anybody has looked"
     robot.guard.check(START, "")
     assert robot.guard.stop_problem(START + SECOND // 2) == ""
+    assert robot.guard.describe_stop(START).startswith("waiting for the legs")
     assert robot.guard.stop_problem(START + SECOND) == "no telemetry since the stop: not verified"
     robot.guard.measured(MOVING, np.array([0.5, 0.5]), START + 10 * MS)
     for step in (20, 30):
@@ -178,6 +179,7 @@ def test_a_stop_is_verified(halt: Callable[[Robot], object]) -> None:
         robot.guard.measured(REST, REST, START + step * MS)
     assert robot.guard.is_stop_verified
     assert robot.guard.stop_problem(START + SECOND) == ""
+    assert robot.guard.describe_stop(START + SECOND) == "verified: the robot stands"
 
 
 def test_a_stop_is_over_once_the_robot_is_armed() -> None:
