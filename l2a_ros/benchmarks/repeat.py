@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from l2a_ros.benchmarks.table import Row, at_most
 from l2a_ros.errors import UserError
-from l2a_ros.simulation.faults import FAULT_KINDS, fault_names, parse_fault
+from l2a_ros.simulation.faults import FAULT_KINDS, body_fault_names, parse_fault
 from l2a_ros.simulation.terrain import terrain_names
 
 #: When the faults begin, s of simulated time: after the robot stands on its feet and before a short trial ends.
@@ -55,12 +55,12 @@ def sample_fault(name: str) -> str:
 def every_case() -> list[Case]:
     """Return each terrain without a fault, and each fault alone."""
     return [Case(terrain) for terrain in terrain_names()] + [Case(PLAIN, (sample_fault(name),))
-                                                              for name in fault_names()]
+                                                              for name in body_fault_names()]
 
 
 def paired_cases() -> list[Case]:
     """Return as few cases as hold every terrain and every fault."""
-    terrains, faults = terrain_names(), [sample_fault(name) for name in fault_names()]
+    terrains, faults = terrain_names(), [sample_fault(name) for name in body_fault_names()]
     return [Case(terrain, tuple(faults[i::len(terrains)])) for i, terrain in enumerate(terrains)]
 
 

@@ -26,6 +26,7 @@ from l2a_ros.learning.methods import method_names
 from l2a_ros.planning.planners import planner_names
 from l2a_ros.robot.mocap import mocap_types
 from l2a_ros.robot.share import share_file
+from l2a_ros.simulation.faults import parse_faults
 from l2a_ros.simulation.terrain import absolute_terrain, load_terrain
 from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
 from l2a_ros.trials.paths import load_path, path_names
@@ -139,11 +140,13 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime, run:
     if hardware is not None:
         _refuse_idle(values, list(known.values()), hardware.emulate)
     configs = _configs(text["config"], run)
+    faults = () if is_real else read_faults(values.get("fault", ())) or config_faults(*configs)
+    parse_faults(faults, has_wire=run == HARDWARE)
     settings = Settings(
         path=_path(text["path"]), method=_known("method", text["method"], method_names()),
         planner=_known("planner", text["planner"], planner_names()),
         terrain=text["terrain"] if is_real else _terrain(text["terrain"]),
-        faults=() if is_real else read_faults(values.get("fault", ())) or config_faults(*configs),
+        faults=faults,
         checkpoint=_checkpoint(text["checkpoint"], text["method"]),
         clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=_seed(text["seed"]), out=out,
         record=_boolean("record", text["record"]), headless=_boolean("headless", text["headless"]),

@@ -77,7 +77,7 @@ class MujocoSimNode(ManagedNode):
         self._speed = clock_speed(settings["clock"])
         self._lockstep = self._speed == 0.0
         self._period_ms = round(settings["control_period"] * 1000)
-        faults = parse_faults(self.get_parameter("faults").value)
+        faults = parse_faults(self.get_parameter("faults").value, has_wire=False)
         limits = load_limits(settings)
         self._robot = Millirobot(load_terrain(settings["terrain"]), settings["seed"], faults)
         self._sensors = Sensors(self._robot, settings["seed"])

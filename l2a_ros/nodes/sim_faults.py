@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 
 from l2a_ros.errors import UserError
 from l2a_ros.nodes.diagnostics import OK, WARN, Health
@@ -21,10 +21,11 @@ class LiveFaults:
 
     Args:
         node: whose parameter it is; it is declared already.
+        has_wire: whether there is a wire that could fail.
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
-        self._node = node
+    def __init__(self, node: Node, has_wire: bool = False) -> None:
+        self._node, self._has_wire = node, has_wire
         self._robot: Millirobot | None = None
         self._shown: tuple[Fault, ...] = ()
         node.add_on_set_parameters_callback(self._check)
@@ -39,7 +40,7 @@ class LiveFaults:
         try:
             for each in parameters:
                 if each.name == PARAMETER:
-                    parse_faults(each.value)
+                    parse_faults(each.value, self._has_wire)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

@@ -40,12 +40,14 @@ class FaultKind:
         parts: what the first argument may name; empty when there is no such argument.
         example: a good one.
         passes: whether it ends by itself after its first number, s.
+        wire: whether it strikes the wire or the firmware behind it, so that only an emulated robot can have it.
     """
 
     numbers: tuple[Number, ...] = ()
     parts: tuple[str, ...] = ()
     example: str = ""
     passes: bool = False
+    wire: bool = False
 
 
 FAULT_KINDS: dict[str, FaultKind] = {
@@ -65,6 +67,16 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "imu_bias": FaultKind((Number("X", -35.0, 35.0), Number("Y", -35.0, 35.0), Number("Z", -35.0, 35.0)),
                           example="imu_bias:0.1,-0.1,0.5"),
     "packet_loss": FaultKind((Number("SHARE", 0.0, 1.0),), example="packet_loss:0.2"),
+    "stuck_encoder": FaultKind(parts=SIDES, example="stuck_encoder:left"),
+    "wire_drop": FaultKind((Number("SHARE", 0.0, 1.0),), example="wire_drop:0.05", wire=True),
+    "wire_corrupt": FaultKind((Number("SHARE", 0.0, 1.0),), example="wire_corrupt:0.01", wire=True),
+    "wire_delay": FaultKind((Number("SECONDS", 0.0, 2.0),), example="wire_delay:0.02", wire=True),
+    "wire_duplicate": FaultKind((Number("SHARE", 0.0, 1.0),), example="wire_duplicate:0.1", wire=True),
+    "wire_reorder": FaultKind((Number("SHARE", 0.0, 1.0),), example="wire_reorder:0.01", wire=True),
+    "silence": FaultKind((Number("SECONDS", 0.001, _LONGEST),), example="silence:0.5@3.0", passes=True, wire=True),
+    "unplug": FaultKind((Number("SECONDS", 0.001, _LONGEST),), example="unplug:0.5@3.0", passes=True, wire=True),
+    "reboot": FaultKind(example="reboot@3.0", wire=True),
+    "wrong_firmware": FaultKind(example="wrong_firmware", wire=True),
 }
 
 
@@ -97,13 +109,37 @@ def fault_names() -> list[str]:
     return sorted(FAULT_KINDS)
 
 
-def parse_faults(texts: Iterable[str]) -> list[Fault]:
+def body_fault_names() -> list[str]:
+    """Return the names of the faults that strike the robot itself, so that every simulation of it can have them."""
+    return sorted(name for name, kind in FAULT_KINDS.items() if not kind.wire)
+
+
+def parse_faults(texts: Iterable[str], has_wire: bool = True) -> list[Fault]:
     """Parse several faults; empty texts are left out.
 
+    Args:
+        texts: as the user wrote them.
+        has_wire: whether there is a wire that could fail.
+
     Raises:
-        UserError: for the first one that is not a fault.
+        UserError: for the first one that is not a fault, or that strikes a wire where there is none.
     """
-    return [parse_fault(text) for text in texts if text.strip()]
+    faults = [parse_fault(text) for text in texts if text.strip()]
+    return faults if has_wire else without_wire(faults)
+
+
+def without_wire(faults: Iterable[Fault]) -> list[Fault]:
+    """Return faults of a robot that is simulated without its wire and firmware.
+
+    Raises:
+        UserError: for the first one that strikes those.
+    """
+    checked = list(faults)
+    for fault in checked:
+        if FAULT_KINDS[fault.name].wire:
+            raise UserError(f"fault '{fault.text}' strikes the wire or the firmware, which this simulation has not; "
+                            "run l2a hardware --emulate")
+    return checked
 
 
 def parse_fault(text: str) -> Fault:
@@ -147,4 +183,5 @@ def _usage(name: str, kind: FaultKind) -> str:
     needed = [word] * bool(word) + [number.name for number in kind.numbers if number.default is None]
     optional = "".join(f",{number.name}" for number in kind.numbers if number.default is not None)
     choice = f" with {word} one of {', '.join(kind.parts)}" if word else ""
-    return f"{name}:{','.join(needed)}{f'[{optional}]' if optional else ''}{choice}"
+    colon = ":" if needed or optional else ""
+    return f"{name}{colon}{','.join(needed)}{f'[{optional}]' if optional else ''}{choice}"

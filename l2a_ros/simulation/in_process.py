@@ -14,7 +14,7 @@ from l2a_ros.estimation.state_assembler import Estimate, StateAssembler
 from l2a_ros.robot.limits import STAND
 from l2a_ros.robot.samples import Sample
 from l2a_ros.simulation.battery import Battery
-from l2a_ros.simulation.faults import Fault
+from l2a_ros.simulation.faults import Fault, without_wire
 from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.radio import CommandRadio
 from l2a_ros.simulation.sensors import Sensors
@@ -33,11 +33,14 @@ class InProcessRobot:
         control_period: s, a whole number of milliseconds.
         heading: yaw at the start, rad.
         battery: the cell.
+
+    Raises:
+        UserError: for a fault of the wire, which there is not.
     """
 
     def __init__(self, terrain: Terrain, seed: int = 0, faults: Sequence[Fault] = (), control_period: float = 0.1,
                  heading: float = 0.0, battery: Battery | None = None) -> None:
-        self.robot = Millirobot(terrain, seed, faults, heading, battery)
+        self.robot = Millirobot(terrain, seed, without_wire(faults), heading, battery)
         self._sensors = Sensors(self.robot, seed)
         self._radio = CommandRadio(self.robot.faults, seed)
         self._assembler = StateAssembler(control_period)

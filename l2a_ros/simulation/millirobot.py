@@ -66,6 +66,8 @@ class Millirobot:
         self._drawn, self._cell_fault = 0.0, list[tuple[float, ...]]()
         self._discharge()
         self._encoder_slip, self._slip_origin, self._hurry = np.zeros(2), np.zeros(2), [1.0, 1.0]
+        #: What the encoder of each side reads for ever, rad; None for one that is not stuck.
+        self._stuck: list[float | None] = [None, None]
         self.faults.restart()
         self._model_faults.apply(self.faults)
         mujoco.mj_forward(self.model, self.data)
@@ -91,14 +93,22 @@ class Millirobot:
 
     @property
     def encoder_angles(self) -> np.ndarray:
-        """What ideal encoders read, shape ``(2,)``, rad, unwrapped: the drives' angles unless an encoder slips."""
+        """What ideal encoders read, shape ``(2,)``, rad, unwrapped: the drives' angles unless one slips or is stuck."""
         angles = self.crank_angles
-        return angles - self._encoder_slip * (angles - self._slip_origin)
+        angles = angles - self._encoder_slip * (angles - self._slip_origin)
+        for i, reading in enumerate(self._stuck):
+            if reading is not None:
+                angles[i] = reading
+        return angles
 
     @property
     def encoder_rates(self) -> np.ndarray:
         """Rates by ideal encoders, shape ``(2,)``, rad/s."""
-        return self.crank_rates * (1.0 - self._encoder_slip)
+        rates = self.crank_rates * (1.0 - self._encoder_slip)
+        for i, reading in enumerate(self._stuck):
+            if reading is not None:
+                rates[i] = 0.0
+        return rates
 
     @property
     def position(self) -> np.ndarray:
@@ -131,8 +141,10 @@ class Millirobot:
         for i, motor in enumerate(self.motors):
             # The rate loop believes the encoder: one that reads too little makes its legs turn too fast.
             # Plain numbers: NumPy's are slow one at a time.
+            stuck = self._stuck[i]
             torques[i] = motor.step(float(command[i]) * self._hurry[i], float(angles[self._crank_angle[i]]),
-                                    float(rates[self._crank_rate[i]]), voltage, PHYSICS_PERIOD)
+                                    float(rates[self._crank_rate[i]]), voltage, PHYSICS_PERIOD,
+                                    None if stuck is None else (stuck, 0.0))
             drawn += abs(motor.duty * motor.current)
         self._drawn = drawn
         self._discharge()
@@ -168,6 +180,10 @@ class Millirobot:
             if slip != self._encoder_slip[i]:
                 self._encoder_slip[i], self._slip_origin[i] = slip, self.crank_angles[i]
                 self._hurry[i] = 1.0 / (1.0 - slip)
+            is_stuck = bool(faults.values("stuck_encoder", side))
+            if is_stuck is (self._stuck[i] is None):
+                # The rate loop sees a leg that stands, and pushes it as hard as it can.
+                self._stuck[i] = float(self.encoder_angles[i]) if is_stuck else None
         cell = faults.values("battery")
         if cell != self._cell_fault:
             self._cell_fault = cell

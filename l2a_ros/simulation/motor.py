@@ -29,7 +29,6 @@ DERIVATIVE = 100.0 / 16.0 * _COUNTS_PER_RADIAN / 1000.0 / FULL_DUTY_COUNTS
 MAXIMUM_LAG = 0.75
 #: The sum of the position error is kept within what gives this duty (assumed; the published anti-windup gain is zero).
 MAXIMUM_INTEGRAL_DUTY = 0.25
-_LARGEST_SUM = MAXIMUM_INTEGRAL_DUTY / INTEGRAL
 #: Rate at which Coulomb friction has its full size, rad/s.
 _CREEP = 0.5
 
@@ -45,6 +44,22 @@ class Drive:
     friction: float = 0.0
 
 
+@dataclass(frozen=True)
+class LoopGains:
+    """Gains of the rate loop, duty per radian, per radian and second, and per radian a second."""
+
+    proportional: float = PROPORTIONAL
+    integral: float = INTEGRAL
+    derivative: float = DERIVATIVE
+
+    @classmethod
+    def from_firmware(cls, proportional: int, integral: int, derivative: int) -> LoopGains:
+        """Return the gains that the firmware's integers mean."""
+        return cls(proportional / 4096.0 * _COUNTS_PER_RADIAN / FULL_DUTY_COUNTS,
+                   integral / 16.0 / 65536.0 * 1000.0 * _COUNTS_PER_RADIAN / FULL_DUTY_COUNTS,
+                   derivative / 16.0 * _COUNTS_PER_RADIAN / 1000.0 / FULL_DUTY_COUNTS)
+
+
 #: Left and right (fitted: the right legs of the measured robot lagged their commands more).
 DRIVES = (Drive(5.0e-5), Drive(5.0e-4))
 
@@ -56,10 +71,14 @@ class Motor:
     Args:
         drive: its constants.
         gain: factor on the motor's torque, 1 when healthy, 0 when dead.
+        loop_gains: of the rate loop.
+        fixed_duty: duty that is applied instead of the loop's, 0 with the motor off; None while the loop is on.
     """
 
     drive: Drive = Drive()
     gain: float = 1.0
+    loop_gains: LoopGains = LoopGains()
+    fixed_duty: float | None = None
     setpoint: float = 0.0
     lag_sum: float = 0.0
     duty: float = 0.0
@@ -70,7 +89,8 @@ class Motor:
         """Forget everything and hold this crank angle (rad)."""
         self.setpoint, self.lag_sum, self.duty, self.current, self.back_emf = angle, 0.0, 0.0, 0.0, 0.0
 
-    def step(self, command: float, angle: float, rate: float, battery_voltage: float, dt: float) -> float:
+    def step(self, command: float, angle: float, rate: float, battery_voltage: float, dt: float,
+             reading: tuple[float, float] | None = None) -> float:
         """Advance one period of the rate loop.
 
         Args:
@@ -79,17 +99,26 @@ class Motor:
             rate: crank rate, rad/s.
             battery_voltage: V.
             dt: s.
+            reading: crank angle and rate that the encoder reads, where they are not the true ones.
 
         Returns:
             Torque on the crank, N m.
         """
-        lag = self.setpoint + command * dt - angle
-        # Written out: twice a millisecond of simulation, min and max are a twentieth of its time.
-        lag = MAXIMUM_LAG if lag > MAXIMUM_LAG else max(lag, -MAXIMUM_LAG)
-        self.setpoint = angle + lag
-        lag_sum = self.lag_sum + lag * dt
-        self.lag_sum = _LARGEST_SUM if lag_sum > _LARGEST_SUM else max(lag_sum, -_LARGEST_SUM)
-        duty = PROPORTIONAL * lag + INTEGRAL * self.lag_sum + DERIVATIVE * (command - rate)
+        read_angle, read_rate = (angle, rate) if reading is None else reading
+        if self.fixed_duty is None:
+            gains = self.loop_gains
+            lag = self.setpoint + command * dt - read_angle
+            # Written out: twice a millisecond of simulation, min and max are a twentieth of its time.
+            lag = MAXIMUM_LAG if lag > MAXIMUM_LAG else max(lag, -MAXIMUM_LAG)
+            self.setpoint = read_angle + lag
+            lag_sum = self.lag_sum + lag * dt
+            largest = MAXIMUM_INTEGRAL_DUTY / gains.integral if gains.integral > 0.0 else 0.0
+            self.lag_sum = largest if lag_sum > largest else max(lag_sum, -largest)
+            duty = (gains.proportional * lag + gains.integral * self.lag_sum
+                    + gains.derivative * (command - read_rate))
+        else:
+            # The loop begins anew, from where the crank is, when it is switched on again.
+            self.setpoint, self.lag_sum, duty = read_angle, 0.0, self.fixed_duty
         self.duty = MAXIMUM_DUTY if duty > MAXIMUM_DUTY else max(duty, -MAXIMUM_DUTY)
         self.back_emf = TORQUE_CONSTANT * GEAR_RATIO * rate
         self.current = (self.duty * battery_voltage - self.back_emf) / RESISTANCE

@@ -86,14 +86,11 @@ class Sensors:
         if elapsed_ms % self._common_period_ms and not self._mocap.has_waiting:
             return []
         settings = self._settings
-        pose = self._measure_pose(stamp) if elapsed_ms % settings.pose_period_ms == 0 else None
-        due: list[Sample] = []
-        if pose is not None or self._mocap.has_waiting:
-            due += self._mocap.pass_on(pose, elapsed_ms, stamp)
+        due: list[Sample] = [*self.sample_pose(elapsed_ms, stamp)]
         # By radio: everything of one millisecond is one packet.
         packet: list[Sample] = []
         if elapsed_ms % settings.imu_period_ms == 0:
-            packet.append(self._measure_motion(stamp))
+            packet.append(self.measure_motion(stamp))
         if elapsed_ms % settings.crank_period_ms == 0:
             resolution = 4.0 * 2.0 * math.pi / COUNTS_PER_REVOLUTION
             packet.append(CrankSample(stamp, _rounded(self._robot.encoder_angles, resolution),
@@ -109,13 +106,26 @@ class Sensors:
             due += packet
         return due
 
+    def sample_pose(self, elapsed_ms: int, stamp: int) -> list[PoseSample]:
+        """Return only what arrives from motion capture after so many milliseconds, with this stamp (ns)."""
+        pose = self._measure_pose(stamp) if elapsed_ms % self._settings.pose_period_ms == 0 else None
+        if pose is None and not self._mocap.has_waiting:
+            return []
+        return self._mocap.pass_on(pose, elapsed_ms, stamp)
+
+    @property
+    def gyro_bias(self) -> np.ndarray:
+        """What the calibration at boot leaves of the gyroscope's bias, shape ``(3,)``, rad/s."""
+        return self._gyro_bias.copy()
+
     def _measure_pose(self, stamp: int) -> PoseSample:
         settings, robot, rng = self._settings, self._robot, self._rng
         tilt = rng.normal(0.0, settings.pose_angle_noise, 3)
         return PoseSample(stamp, robot.position + rng.normal(0.0, settings.pose_position_noise, 3),
                           _turned(robot.quaternion, tilt))
 
-    def _measure_motion(self, stamp: int) -> ImuSample:
+    def measure_motion(self, stamp: int) -> ImuSample:
+        """Return what the inertial unit says now, with this stamp (ns)."""
         settings, robot, rng = self._settings, self._robot, self._rng
         rate = robot.angular_velocity + self._gyro_bias + rng.normal(0.0, settings.gyro_noise, 3)
         for bias in robot.faults.values("imu_bias"):
