@@ -22,7 +22,7 @@ from l2a_ros.robot.layout import LEGS
 from l2a_ros.robot.limits import REVOLUTION
 from l2a_ros.robot.samples import BatterySample, CrankSample, ImuSample, PoseSample, Sample, TelemetrySample
 from l2a_ros.simulation.fault_schedule import FaultSchedule
-from l2a_ros.simulation.faults import fault_names, parse_fault, parse_faults
+from l2a_ros.simulation.faults import body_fault_names, parse_fault, parse_faults
 from l2a_ros.simulation.in_process import InProcessRobot
 from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.mocap_faults import JUMPS, WRONG_HEIGHTS
@@ -40,6 +40,7 @@ STRONG = {
     "encoder_slip": "encoder_slip:left,0.3", "pose_shift": "pose_shift:0.05,-0.03,0.5",
     "mocap_dropout": "mocap_dropout:0.2", "mocap_latency": "mocap_latency:0.033", "mocap_outlier": "mocap_outlier:100",
     "imu_bias": "imu_bias:0.2,-0.3,1.0", "packet_loss": "packet_loss:0.5",
+    "stuck_encoder": "stuck_encoder:left",
 }
 OF_SENSORS = ("pose_shift", "mocap_dropout", "mocap_latency", "mocap_outlier", "imu_bias")
 
@@ -84,10 +85,10 @@ def _model_differences(one: mujoco.MjModel, other: mujoco.MjModel) -> list[str]:
 
 
 def test_there_is_a_strong_one_of_every_kind() -> None:
-    assert sorted(STRONG) == fault_names()
+    assert sorted(STRONG) == body_fault_names()
 
 
-@pytest.mark.parametrize("name", fault_names())
+@pytest.mark.parametrize("name", body_fault_names())
 def test_it_strikes_at_its_onset_and_not_before(name: str) -> None:
     onset = 487 * MILLISECOND
     healthy, broken = (_bytes(_sampled(faults)) for faults in ((), (f"{STRONG[name]}@0.487",)))
@@ -99,7 +100,7 @@ def test_it_strikes_at_its_onset_and_not_before(name: str) -> None:
         assert first[1] == 490 * MILLISECOND, "the next sample is the first that is wrong"
 
 
-@pytest.mark.parametrize("name", fault_names())
+@pytest.mark.parametrize("name", body_fault_names())
 def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
     faults = (f"{STRONG[name]}@0.487",)
     assert _bytes(_run(InProcessRobot(CARPET, 0, parse_faults(faults)), 10)) == _bytes(_sampled(faults))
@@ -121,7 +122,7 @@ def test_one_of_no_size_is_none(text: str) -> None:
     assert _bytes(_sampled((text,))) == _bytes(_sampled())
 
 
-@pytest.mark.parametrize("name", fault_names())
+@pytest.mark.parametrize("name", body_fault_names())
 def test_it_heals_without_a_trace(name: str) -> None:
     robot, healthy = InProcessRobot(CARPET, faults=[parse_fault(STRONG[name])]), InProcessRobot(CARPET)
     for each in (robot, healthy):
@@ -140,7 +141,7 @@ def test_it_heals_without_a_trace(name: str) -> None:
     np.testing.assert_array_equal(_state(robot.robot), _state(healthy.robot))
 
 
-@pytest.mark.parametrize("name", fault_names())
+@pytest.mark.parametrize("name", body_fault_names())
 def test_reset_is_a_new_robot_with_the_same_fault_ahead(name: str) -> None:
     robot = Millirobot(CARPET, 4, [parse_fault(f"{STRONG[name]}@0.1")])
     states = []

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from l2a_ros.errors import UserError
 from l2a_ros.robot.layout import LEGS, SIDES
 from l2a_ros.simulation.fault_schedule import FaultSchedule
-from l2a_ros.simulation.faults import FAULT_KINDS, Fault, FaultKind, fault_names, parse_fault, parse_faults
+from l2a_ros.simulation.faults import (
+    FAULT_KINDS,
+    Fault,
+    FaultKind,
+    body_fault_names,
+    fault_names,
+    parse_fault,
+    parse_faults,
+)
 
 KNOWN = "battery, dead_motor, encoder_slip, imu_bias, missing_leg, mocap_dropout, mocap_latency, mocap_outlier, "
 
@@ -38,6 +46,10 @@ KNOWN = "battery, dead_motor, encoder_slip, imu_bias, missing_leg, mocap_dropout
     ("mocap_outlier:0.5", ("mocap_outlier", "", (0.5,), 0.0)),
     ("imu_bias:0.1,-0.1,0.5", ("imu_bias", "", (0.1, -0.1, 0.5), 0.0)),
     ("packet_loss:1", ("packet_loss", "", (1.0,), 0.0)),
+    ("stuck_encoder:left@2", ("stuck_encoder", "left", (), 2.0)),
+    ("wire_corrupt:0.01", ("wire_corrupt", "", (0.01,), 0.0)),
+    ("unplug:0.5@3", ("unplug", "", (0.5,), 3.0)),
+    ("reboot@3", ("reboot", "", (), 3.0)), ("wrong_firmware", ("wrong_firmware", "", (), 0.0)),
 ])
 def test_good(text: str, expected: tuple[str, str, tuple[float, ...], float]) -> None:
     fault = parse_fault(text)
@@ -74,6 +86,8 @@ def test_good(text: str, expected: tuple[str, str, tuple[float, ...], float]) ->
     ("mocap_dropout", "write mocap_dropout:SECONDS"), ("mocap_latency:-0.1", "from 0 to 2"),
     ("mocap_outlier:often", "'often' must be a number"), ("imu_bias:1", "write imu_bias:X,Y,Z"),
     ("packet_loss:1.1", "from 0 to 1"), ("packet_loss:20%", "'20%' must be a number"),
+    ("reboot:1", "write reboot, for example reboot@3.0"), ("stuck_encoder", "write stuck_encoder:SIDE"),
+    ("wire_delay:-1", "from 0 to 2"), ("unplug", "write unplug:SECONDS"), ("wire_drop:2", "from 0 to 1"),
 ])
 def test_bad(text: str, expected: str) -> None:
     with pytest.raises(UserError) as caught:
@@ -84,7 +98,7 @@ def test_bad(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", fault_names())
 def test_the_example_in_the_message_is_a_good_one(name: str) -> None:
-    with pytest.raises(UserError, match=f"write {name}:.* for example {name}:") as caught:
+    with pytest.raises(UserError, match=f"write {name}.* for example {name}") as caught:
         parse_fault(f"{name}:1,2,3,4,5,6")
     assert parse_fault(str(caught.value).rpartition("for example ")[2]).name == name
 
@@ -97,6 +111,18 @@ def test_known_faults() -> None:
         assert parse_fault(f"dead_motor:{side}").part == side
     assert [fault.text for fault in parse_faults(["", "dead_motor:left", " ", "payload:0.1"])] == [
         "dead_motor:left", "payload:0.1"]
+
+
+def test_a_fault_of_the_wire_is_refused_where_there_is_none() -> None:
+    texts = ["payload:0.1", "wire_drop:0.1@3"]
+    assert [fault.name for fault in parse_faults(texts)] == ["payload", "wire_drop"]
+    with pytest.raises(UserError, match=r"fault 'wire_drop:0.1@3' strikes the wire .* l2a hardware --emulate"):
+        parse_faults(texts, has_wire=False)
+    assert set(fault_names()) - set(body_fault_names()) == {
+        "wire_drop", "wire_corrupt", "wire_delay", "wire_duplicate", "wire_reorder", "silence", "unplug", "reboot",
+        "wrong_firmware"}
+    assert len(parse_faults([FAULT_KINDS[name].example for name in body_fault_names()], has_wire=False)) == len(
+        body_fault_names())
 
 
 def _written(item: tuple[str, FaultKind]) -> st.SearchStrategy[tuple[str, Fault]]:
