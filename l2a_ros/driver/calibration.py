@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -55,7 +54,8 @@ class Calibration:
 
 def _check(name: str, values: Any, count: int, low: float, high: float) -> None:
     if len(values) != count or not all(
-            isinstance(value, int | float) and math.isfinite(value) and low <= value <= high for value in values):
+            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+            for value in values):
         raise UserError(f"calibration: {name} must be {count} numbers from {low:g} to {high:g}, not {list(values)}")
 
 
@@ -68,16 +68,22 @@ def load_calibration(path: str) -> Calibration:
     if not path:
         return Calibration()
     try:
-        content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+        text = Path(path).expanduser().read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"calibration {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"calibration {path} cannot be read: {error.strerror}; name another file, or none") from None
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"calibration {path} cannot be read: {error}; name another file, or none") from None
+    try:
+        content = yaml.safe_load(text)
+    # PyYAML lets through what Python says of dates and numbers that are none.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"calibration {path} is not YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return Calibration()
     known = {field.name for field in fields(Calibration)}
-    if not isinstance(content, Mapping) or not set(content) <= known:
-        unknown = sorted(map(str, set(content) - known)) if isinstance(content, Mapping) else ["no mapping"]
+    if not isinstance(content, Mapping):
+        raise UserError(f"calibration {path} must hold names with values; known: {', '.join(sorted(known))}")
+    if unknown := sorted(map(str, set(content) - known)):
         raise UserError(f"calibration {path}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     values = {name: value for name, value in content.items() if value is not None}
     if not isinstance(values.get("swap_sides", False), bool):
@@ -90,4 +96,7 @@ def load_calibration(path: str) -> Calibration:
         values[name] = tuple(tuple(row) if isinstance(row, list) else row for row in value)
     if not all(isinstance(row, tuple) for row in values.get("imu_rotation", ((),))):
         raise UserError(f"calibration {path}: imu_rotation must be a list of three rows")
-    return Calibration(**values)
+    try:
+        return Calibration(**values)
+    except UserError as error:
+        raise UserError(f"{error} (in {path})") from None

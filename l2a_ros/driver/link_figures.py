@@ -75,5 +75,5 @@ def _push(moments: deque[int], now: int) -> None:
 
 
 def _trim(moments: deque[int], now: int) -> None:
-    while moments and moments[0] < now - WINDOW:
+    while moments and moments[0] <= now - WINDOW:
         moments.popleft()

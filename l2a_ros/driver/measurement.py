@@ -9,13 +9,16 @@ import numpy as np
 
 from l2a_ros.driver import units
 from l2a_ros.driver.calibration import Calibration
-from l2a_ros.driver.plausibility import elapsed_us
+from l2a_ros.driver.plausibility import elapsed_us, way
 from l2a_ros.driver.telemetry import TelemetryRecord
 
 #: The bias is the mean of so many samples of a robot at rest.
 REST_SAMPLES = 50
 #: Largest standard deviation of the gyroscope at rest, rad/s on each axis: five times its noise.
 REST_SPREAD = np.radians(0.6)
+#: What the encoder's noise moves the position of a leg that stands, counts: four times the 0.06 degrees of its data
+#: sheet.
+REST_WAY = 11 * units.ENCODER_STEP
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Measurement:
 
     Args:
         stamp: of the measurement, ns.
-        angles: of the legs ``(2,)``, rad, unwrapped.
+        angles: of the legs ``(2,)``, rad, unwrapped up to 32768 revolutions either way.
         rates: of the legs ``(2,)`` since the record before, rad/s; None with the first.
         angular_velocity: in ``imu_link`` ``(3,)``, rad/s.
         specific_force: in ``imu_link`` ``(3,)``, m/s^2.
@@ -77,15 +80,16 @@ class Converter:
 
     def angles(self, position: tuple[int, int]) -> np.ndarray:
         """Return leg angles ``(2,)``, rad, from position counts."""
-        angles: np.ndarray = self._signs * units.leg_angles(np.array(position))[self._order] - self._zeros
+        angles: np.ndarray = self._signs * (units.leg_angles(np.array(position))[self._order] - self._zeros)
         return angles
 
     def convert(self, record: TelemetryRecord, stamp: int) -> Measurement:
         """Convert a record measured at this moment (ns)."""
         angles = self.angles(record.position)
         rates = None
-        if self._last is not None:
-            rates = (angles - self.angles(self._last.position)) / (elapsed_us(self._last, record) / 1e6)
+        if self._last is not None and (elapsed := elapsed_us(self._last, record)):
+            ways = np.array([way(*pair) for pair in zip(self._last.position, record.position, strict=True)])
+            rates = self._signs * units.leg_angles(ways)[self._order] / (elapsed / 1e6)
         gyro = units.angular_velocity(np.array(record.gyro))
         self._watch_rest(record, gyro)
         self._last = record
@@ -99,7 +103,8 @@ class Converter:
     def _watch_rest(self, record: TelemetryRecord, gyro: np.ndarray) -> None:
         if self.gyro_bias is not None:
             return
-        if self._last is None or record.position != self._last.position or any(record.duty):
+        if self._last is None or any(record.duty) or any(
+                abs(way(*pair)) > REST_WAY for pair in zip(self._last.position, record.position, strict=True)):
             self._at_rest = []
             return
         self._at_rest.append(gyro)

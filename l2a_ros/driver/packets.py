@@ -66,6 +66,12 @@ def _integers(values: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(values)}h", *values)
 
 
+def _samples(count: int) -> bytes:
+    if not 0 <= count < 2**32:
+        raise ValueError(f"{count} samples do not fit 32 bits")
+    return struct.pack("<I", count)
+
+
 def who_am_i(opcodes: Opcodes) -> Packet:
     """Ask for the version text."""
     return Packet(opcodes["who_am_i"])
@@ -97,7 +103,13 @@ def set_thrust(opcodes: Opcodes, left: int, right: int) -> Packet:
 
 
 def set_timeout(opcodes: Opcodes, milliseconds: int) -> Packet:
-    """Let the firmware switch the motors off when no command came for so long."""
+    """Let the firmware switch the motors off when no command came for so long; 0 would mean never.
+
+    Raises:
+        ValueError: if the time does not fit.
+    """
+    if milliseconds < 0:
+        raise ValueError(f"a time-out of {milliseconds} ms is none")
     return Packet(opcodes["set_timeout"], _integers([milliseconds]))
 
 
@@ -123,6 +135,8 @@ def velocity_profile(opcodes: Opcodes, periods: tuple[int, int], once: bool = Fa
     Raises:
         ValueError: if a period does not fit.
     """
+    if min(periods) < 0:
+        raise ValueError(f"periods of {list(periods)} ms cannot be negative")
     values: list[int] = []
     for period in periods:
         # A leg that stands runs a profile without increments; its period only must not be zero.
@@ -143,17 +157,17 @@ def zero_positions(opcodes: Opcodes) -> Packet:
 
 def erase_flash(opcodes: Opcodes, samples: int) -> Packet:
     """Make room for a recording of so many samples; answered when it is done, the robot is deaf until then."""
-    return Packet(opcodes["erase_flash"], struct.pack("<I", samples))
+    return Packet(opcodes["erase_flash"], _samples(samples))
 
 
 def start_telemetry(opcodes: Opcodes, samples: int) -> Packet:
     """Record so many samples at 1 kHz into the flash; not acknowledged."""
-    return Packet(opcodes["start_telemetry"], struct.pack("<I", samples))
+    return Packet(opcodes["start_telemetry"], _samples(samples))
 
 
 def read_flash(opcodes: Opcodes, samples: int) -> Packet:
     """Ask for a recording: one telemetry packet per sample."""
-    return Packet(opcodes["read_flash"], struct.pack("<I", samples))
+    return Packet(opcodes["read_flash"], _samples(samples))
 
 
 def parse_positions(packet: Packet) -> tuple[int, int] | None:

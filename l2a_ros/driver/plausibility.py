@@ -24,6 +24,8 @@ TIME_SLACK, TIME_SHARE = 0.25, 0.05
 _INDEX_WRAP = 2**32
 #: Longest step of the index between two records, whatever it counts.
 _LONGEST_STEP = 1_000_000
+#: A robot that restarts is silent for a second: what sounds old before so long is old, ns.
+_SHORTEST_RESTART = 500_000_000
 
 
 class Verdict(StrEnum):
@@ -51,7 +53,7 @@ def out_of_range(record: TelemetryRecord) -> str:
         return f"back-EMF {record.back_emf}"
     if not LOWEST_BATTERY <= record.battery <= HIGHEST_BATTERY:
         return f"battery {record.battery}"
-    if record.time_us >= TIME_WRAP:
+    if record.time_us > TIME_WRAP:
         return f"time {record.time_us}"
     return ""
 
@@ -61,17 +63,23 @@ def elapsed_us(first: TelemetryRecord, second: TelemetryRecord) -> int:
     return (second.time_us - first.time_us) % TIME_WRAP
 
 
+def way(before: int, after: int) -> int:
+    """Return how far a leg turned between two positions, counts; the firmware's positions wrap at 32 bits."""
+    return (after - before + 2**31) % 2**32 - 2**31
+
+
 class Plausibility:
     """Judges records one after another. ``reasons`` counts why records were not taken."""
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
         self._last: _Heard | None = None
+        self._before: _Heard | None = None  # the good one before the last
         self._doubtful: _Heard | None = None
 
     def forget(self) -> None:
         """Begin again: the next record that is in range is good."""
-        self._last = self._doubtful = None
+        self._last = self._before = self._doubtful = None
 
     def judge(self, record: TelemetryRecord, now: int) -> Verdict:
         """Judge a record that arrived at a moment (ns, monotonic)."""
@@ -89,17 +97,22 @@ class Plausibility:
         if not problem:
             return self._take(heard, Verdict.GOOD)
         if self._doubtful is not None and not _break(self._doubtful, heard):
-            return self._take(heard, Verdict.RESTARTED)
+            if self._before is None or _break(self._before, self._doubtful):
+                return self._take(heard, Verdict.RESTARTED)
+            # Both follow the good one before the last: that was wrong, by too little to be seen.
+            return self._take(heard, Verdict.GOOD)
         if _is_older(last, record):
             self.reasons["overtaken"] += 1
-            # It may as well be the first word of a robot that began again.
-            self._doubtful = heard
+            # Later it may as well be the first word of a robot that began again.
+            if now - self._last.moment >= _SHORTEST_RESTART:
+                self._doubtful = heard
             return Verdict.REPEATED
         self._doubtful = heard
         self.reasons[problem] += 1
         return Verdict.IMPLAUSIBLE
 
     def _take(self, heard: _Heard, verdict: Verdict) -> Verdict:
+        self._before = self._last if verdict is Verdict.GOOD else None
         self._last, self._doubtful = heard, None
         return verdict
 
@@ -115,10 +128,12 @@ def _break(first: _Heard, second: _Heard) -> str:
         return "index"
     device, host = elapsed_us(first.record, second.record) / 1e6, (second.moment - first.moment) / 1e9
     # Over a long silence the firmware's clock may have wrapped more than once: then its time says nothing.
-    if host < TIME_WRAP / 2e6 and (device == 0.0 or abs(device - host) > TIME_SLACK + TIME_SHARE * host):
+    if host >= TIME_WRAP / 2e6:
+        device = max(device, host)
+    elif device == 0.0 or abs(device - host) > TIME_SLACK + TIME_SHARE * host:
         return "time"
-    way = COUNTS_PER_REVOLUTION * (FASTEST_LEG * max(device, 0.0) + _SLACK)
-    if any(abs(after - before) > way for before, after in
+    longest = COUNTS_PER_REVOLUTION * (FASTEST_LEG * device + _SLACK)
+    if any(abs(way(before, after)) > longest for before, after in
            zip(first.record.position, second.record.position, strict=True)):
         return "position"
     return ""

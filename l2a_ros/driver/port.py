@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
+import termios
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +19,7 @@ WRITE_TIMEOUT = 0.2
 LOOK = 0.005
 #: Most that is read at once, bytes.
 _PIECE = 4096
+_CLOSED = -1
 
 
 class Alarm:
@@ -62,7 +65,7 @@ class Port:
         try:
             self._serial: Any = serial.serial_for_url(url, baudrate=baud, timeout=0.0, write_timeout=WRITE_TIMEOUT,
                                                       exclusive=True)
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (serial.SerialException, OSError, ValueError, termios.error) as error:
             raise PortError(_why(url, error)) from None
         # Ports without it say so in several ways.
         with suppress(Exception):
@@ -81,6 +84,8 @@ class Port:
         Raises:
             PortError: if the port is gone.
         """
+        if self._descriptor == _CLOSED:
+            raise PortError("was closed")
         try:
             alarm.wait(seconds if self._descriptor is not None else min(seconds, LOOK), self._descriptor)
         except (OSError, ValueError) as error:
@@ -112,24 +117,37 @@ class Port:
 
     def close(self) -> None:
         """Close it; may be called twice."""
+        # The number may soon be that of another file.
+        self._descriptor = _CLOSED
         with suppress(Exception):
             self._serial.close()
 
 
+def _number(error: Exception) -> int | None:
+    """Return the system's number of an error; pyserial keeps it in the text only."""
+    number: int | None = getattr(error, "errno", None)
+    found = re.search(r"(?:\[Errno |\()(\d+)[\],]", str(error))
+    return int(found[1]) if number is None and found else number
+
+
 def _gone(error: Exception) -> str:
-    number = getattr(error, "errno", None)
+    number = _number(error)
     if number in (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF) or "returned no data" in str(error):
         return "was unplugged"
+    if number in (errno.EPIPE, errno.ECONNRESET) or "socket disconnected" in str(error):
+        return "was closed at the other end"
     return " ".join(str(error).split())
 
 
 def _why(url: str, error: Exception) -> str:
     """Return why a port cannot be opened and what to do about it."""
-    number, text = getattr(error, "errno", None), str(error)
+    number, text = _number(error), str(error)
     if number == errno.ENOENT or "No such file" in text:
         return f"port {url} does not exist; plug in the radio, or name another port"
     if number == errno.EACCES or "Permission denied" in text:
         return f"port {url} may not be opened; add yourself to the group dialout and log in again"
     if number in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY) or "exclusively lock" in text:
         return f"port {url} is in use by another program; end that first"
+    if number in (errno.ENOTTY, errno.EISDIR):
+        return f"port {url} is no serial port; name another"
     return f"port {url} cannot be opened: {' '.join(text.split())}"
