@@ -58,10 +58,11 @@ class Motion:
 
     def start(self, now: int, run_ms: int | None = None) -> None:
         """Switch the loops on, for so long or until they are switched off."""
+        if not self.is_on:
+            self._profile_ms = [0, 0]
         self.is_on, self._fed = True, now
         self._single_thrust = [None, None]
         self._until = None if run_ms is None else now + run_ms
-        self._profile_ms = [0, 0]
 
     def stop(self) -> None:
         """Switch the motors off."""
