@@ -26,20 +26,21 @@ class DriverReport:
         self._said: tuple[object, ...] = ()
         self.battery_voltage = float("nan")
 
-    def has_news(self, link_problem: str) -> bool:
+    def has_news(self, now: int, connection_problem: str) -> bool:
         """Tell whether something has changed since the last call that should be said at once."""
         # Without the figures: an age in a text would be news every time.
-        now = (bool(link_problem), self._session.phase, self._gate.state, self._guard.is_stop_verified,
-               tuple(self._guard.problems()))
-        has_changed, self._said = now != self._said, now
+        said = (bool(self._guard.link_problem(now, connection_problem)), self._session.phase, self._gate.state,
+                self._guard.is_stop_verified,
+                tuple(self._guard.problems()))
+        has_changed, self._said = said != self._said, said
         return has_changed
 
-    def healths(self, now: int, link_problem: str) -> list[Health]:
+    def healths(self, now: int, connection_problem: str) -> list[Health]:
         """Return the statuses of a moment, ns on the monotonic clock."""
-        return [self._link(now, link_problem), self._stop(now), self._watched(now, link_problem)]
+        return [self._link(now, connection_problem), self._stop(now), self._watched(now, connection_problem)]
 
-    def _link(self, now: int, problem: str) -> Health:
-        session = self._session
+    def _link(self, now: int, connection_problem: str) -> Health:
+        session, problem = self._session, self._guard.link_problem(now, connection_problem)
         values = session.figures.values(now)
         values |= {f"dropped {reason}": count for reason, count in session.dropped.items()}
         values |= {f"records {reason}": count for reason, count in session.plausibility.reasons.items()}
@@ -55,9 +56,9 @@ class DriverReport:
         level = ERROR if self._guard.stop_problem(now) else OK
         return Health("stop", level, self._guard.describe_stop(now))
 
-    def _watched(self, now: int, link_problem: str) -> Health:
+    def _watched(self, now: int, connection_problem: str) -> Health:
         problems = self._guard.problems()
-        missing = "" if self._gate.state is GateState.ARMED else self._guard.may_arm(now, link_problem)
+        missing = "" if self._gate.state is GateState.ARMED else self._guard.may_arm(now, connection_problem)
         message = "; ".join(problems.values()) or (f"not ready to arm: {missing}" if missing else "ready")
         return Health("robot", ERROR if problems else WARN if missing else OK, message,
                       {"battery (V)": self.battery_voltage})

@@ -14,7 +14,7 @@ from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.limits import ACCELERATION, LIMITS_SCHEMA
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.safety.guard import Monitors, RobotGuard
-from l2a_ros.safety.monitors import BatteryMonitor, Geofence, StallMonitor, TiltMonitor
+from l2a_ros.safety.monitors import BatteryMonitor, Geofence, LinkWatchdog, StallMonitor, TiltMonitor
 from l2a_ros.safety.motor_gate import MotorGate
 from l2a_ros.safety.readiness import Readiness
 from l2a_ros.safety.stop_check import StopCheck
@@ -86,5 +86,6 @@ def build_guard(settings: Mapping[str, Any], gate: MotorGate) -> RobotGuard:
         TiltMonitor(settings["maximum_tilt"], settings["tilt_time"]),
         BatteryMonitor(settings["minimum_battery"], settings["battery_time"]),
         StallMonitor(settings["stall_time"]),
+        LinkWatchdog(settings["link_timeout"]),
         StopCheck(settings["stop_patience"]),
         Readiness(dict.fromkeys(settings["arm_requires"], settings["input_timeout"]))))

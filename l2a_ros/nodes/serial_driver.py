@@ -145,9 +145,12 @@ class SerialDriverNode(ManagedNode):
 
     def _output(self) -> tuple[np.ndarray, bool]:
         """Return what goes to the motors with the poll that is due; called with the lock."""
-        self._guard.check(time.monotonic_ns(), self._link_problem())
+        now = time.monotonic_ns()
+        self._guard.check(now, self._connection_problem())
         if not self._active or self._gate.state is not GateState.ARMED:
             return STAND, True
+        if self._guard.is_blind(now):
+            return STAND, False
         return self._gate.output(self.get_clock().now().nanoseconds), False
 
     def _on_events(self, events: list[Event]) -> None:
@@ -173,15 +176,13 @@ class SerialDriverNode(ManagedNode):
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
 
-    def _link_problem(self) -> str:
-        """Say why the robot cannot be commanded now; empty if it can."""
+    def _connection_problem(self) -> str:
+        """Say why there is no connection to a robot that is prepared; empty if there is."""
         if self._link is None or self._link.problem:
             return self._link.problem if self._link is not None else "no link"
         if self._session.phase is not Phase.READY:
             return f"the robot is not ready: {self._session.phase}"
-        heard = self._session.heard_at
-        age = (time.monotonic_ns() - heard) / 1e9 if heard is not None else float("inf")
-        return f"no telemetry for {age:.2f} s" if age > self.settings["link_timeout"] else ""
+        return ""
 
     # ROS -------------------------------------------------------------------------------------------------------------
 
@@ -195,8 +196,9 @@ class SerialDriverNode(ManagedNode):
         if self._broken is not None:
             raise self._broken
         with self._lock:
-            self._guard.check(time.monotonic_ns(), self._link_problem())
-            has_news = self._report.has_news(self._link_problem())
+            now, problem = time.monotonic_ns(), self._connection_problem()
+            self._guard.check(now, problem)
+            has_news = self._report.has_news(now, problem)
         self._gate_services.show()
         if has_news:
             self._diagnostics.publish()
@@ -231,15 +233,16 @@ class SerialDriverNode(ManagedNode):
         with self._lock:
             if not self._active:
                 return "serial_driver is not active"
-            if not self._session.is_ready and not self._link_problem():
+            if not self._session.is_ready and not self._connection_problem():
                 return "the gyroscope is not calibrated yet; keep the robot still for a second"
-            return self._guard.may_arm(time.monotonic_ns(), self._link_problem())
+            return self._guard.may_arm(time.monotonic_ns(), self._connection_problem())
 
     def _health(self) -> list[Health]:
         with self._lock:
             if not self._active:
                 return [Health("motor gate", b"\x01", "not active")]
-            return [self._gate_services.health(), *self._report.healths(time.monotonic_ns(), self._link_problem())]
+            healths = self._report.healths(time.monotonic_ns(), self._connection_problem())
+            return [self._gate_services.health(), *healths]
 
 
 def main() -> None:

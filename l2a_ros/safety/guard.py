@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from l2a_ros.safety.monitors import BatteryMonitor, Geofence, StallMonitor, TiltMonitor
+from l2a_ros.safety.monitors import BatteryMonitor, Geofence, LinkWatchdog, StallMonitor, TiltMonitor
 from l2a_ros.safety.motor_gate import GateState, MotorGate
 from l2a_ros.safety.readiness import Readiness
 from l2a_ros.safety.stop_check import StopCheck
@@ -23,6 +23,7 @@ class Monitors:
     tilt: TiltMonitor
     battery: BatteryMonitor
     stall: StallMonitor
+    link: LinkWatchdog
     stop: StopCheck
     inputs: Readiness
 
@@ -64,6 +65,7 @@ class RobotGuard:
 
         None is what it cannot tell.
         """
+        self._monitors.link.heard(now)
         if rates is not None:
             self._monitors.stop.observe(rates, duty, now)
             if duty is not None:
@@ -86,8 +88,17 @@ class RobotGuard:
 
     # What follows ----------------------------------------------------------------------------------------------------
 
-    def check(self, now: int, link_problem: str) -> None:
+    def link_problem(self, now: int, connection_problem: str) -> str:
+        """Say why the robot cannot be commanded: there is no connection, or nothing comes over it. Empty if it can."""
+        return connection_problem or self._monitors.link.check(now) or ""
+
+    def is_blind(self, now: int) -> bool:
+        """Whether an input that must be live is not: nobody sees then where the robot goes, so it stands meanwhile."""
+        return bool(self._monitors.inputs.missing(now))
+
+    def check(self, now: int, connection_problem: str) -> None:
         """Look at what may have changed since: the link, and whether the robot has to stand now."""
+        link_problem = self.link_problem(now, connection_problem)
         if link_problem and self._gate.state is GateState.ARMED:
             self._gate.stop(f"link lost: {link_problem}")
         is_armed = self._gate.state is GateState.ARMED
@@ -115,9 +126,11 @@ class RobotGuard:
         """Return what is wrong now, by what is watched."""
         return {what: problem for what, problem in self._problems.items() if problem is not None}
 
-    def may_arm(self, now: int, link_problem: str) -> str:
+    def may_arm(self, now: int, connection_problem: str) -> str:
         """Say what keeps the robot from being armed; empty if nothing does."""
+        link_problem = self.link_problem(now, connection_problem)
         reasons = [link_problem] if link_problem else []
         reasons += [*self._monitors.inputs.missing(now), *self.problems().values()]
-        stop = self.stop_problem(now)
-        return "; ".join([*reasons, *([stop] if stop else [])])
+        if not self.is_stop_verified and not link_problem:
+            reasons.append(self.describe_stop(now))
+        return "; ".join(reasons)
