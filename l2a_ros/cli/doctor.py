@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`l2a doctor`: checks everything that a trial on the robot needs, one line each, with what to do about it.
 
-The robot is asked who it is, and stopped by the way; nothing moves. Ends with 1 if something keeps a trial from
-working.
+The robot is asked who it is and what it measures, and stopped by the way; nothing moves. Ends with 1 if something
+keeps a trial from working.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def examine(settings: Settings, checkpoint: Path) -> Iterator[Finding]:
     robot = settings.hardware
     if robot is None:
         raise ValueError("these settings name no robot")
-    yield from check_line(robot.port, robot.baud, robot.profile)
+    yield from check_line(robot.port, robot.baud, robot.profile, robot.calibration)
     ros = machine.check_ros(os.environ)
     yield ros
     yield from check_mocap(hear_mocap(robot.mocap_topic, robot.mocap_type, LISTEN))

@@ -21,10 +21,11 @@ from rclpy.qos import QoSProfile
 
 from l2a_ros.nodes.messages import to_stamp
 
-CHECKS = ["port", "rights", "use", "latency timer", "firmware", "ROS 2", "mocap rate", "mocap age", "mocap axes",
+LINE = ["port", "rights", "use", "latency timer", "firmware", "telemetry", "battery", "inertial unit"]
+CHECKS = [*LINE, "ROS 2", "mocap rate", "mocap age", "mocap axes",
           "clock", "CPU governor", "real-time rights", "checkpoint", "plan budget"]
 #: What this machine and its load decide.
-ITS_OWN = ("clock", "CPU governor", "real-time rights", "plan budget", "mocap rate", "mocap age")
+ITS_OWN = ("telemetry", "clock", "CPU governor", "real-time rights", "plan budget", "mocap rate", "mocap age")
 
 
 def doctor(folder: Path, *arguments: str) -> tuple[int, dict[str, dict[str, str]], str]:
@@ -82,7 +83,7 @@ def test_nothing_is_there(tmp_path: Path) -> None:
     assert list(findings) == CHECKS
     assert findings["port"]["level"] == "fail"
     assert "port /dev/none does not exist" in said
-    assert [findings[name]["level"] for name in CHECKS[1:5]] == ["skipped"] * 4
+    assert [findings[name]["level"] for name in LINE[1:]] == ["skipped"] * 7
     assert findings["mocap rate"]["level"] == "fail"
     assert "no message on /mocap/pose" in findings["mocap rate"]["text"]
     assert list(tmp_path.iterdir()) == [tmp_path / "report.json"], "it leaves nothing behind"
@@ -104,6 +105,15 @@ def test_a_model_that_will_not_do_is_a_finding(tmp_path: Path) -> None:
     assert status == 1
     assert findings["checkpoint"]["level"] == "fail"
     assert "plan budget" not in findings
+
+
+def test_an_emulated_robot(tmp_path: Path) -> None:
+    _, findings, said = doctor(tmp_path, "--emulate", "--mocap_topic", "/cameras/robot/pose")
+    assert list(findings) == CHECKS
+    assert {name: row["level"] for name, row in findings.items() if name not in ITS_OWN} == dict.fromkeys(
+        [name for name in CHECKS if name not in ITS_OWN], "ok"), said
+    assert "emulated" in findings["firmware"]["text"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.json"]
 
 
 def test_bad_words_are_the_users_error(tmp_path: Path) -> None:
