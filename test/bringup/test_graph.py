@@ -150,6 +150,16 @@ def test_what_the_robots_file_says_is_about_the_robot_alone() -> None:
     assert set(content) <= {"/**/serial_driver", "/**/firmware_emulator"}
 
 
+def test_what_the_robots_file_sets_exists() -> None:
+    from l2a_ros.nodes.driver_settings import SCHEMA
+
+    known = {parameter.name for parameter in SCHEMA}
+    given = yaml.safe_load(share_file("config", "hardware.yaml").read_text())["/**/serial_driver"]["ros__parameters"]
+    named = {f"{name}.{inner}" for name, value in given.items() if isinstance(value, dict) for inner in value}
+    named |= {name for name, value in given.items() if not isinstance(value, dict)}
+    assert named <= known
+
+
 def test_the_last_file_wins(tmp_path: Path) -> None:
     """As the nodes read them: shipped, the robot's, and the user's over both."""
     from rclpy.context import Context

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("launch_ros")
 pytest.importorskip("ros2launch")
 
+#: What is promised between a Ctrl-C and the end of the last process, seconds; a loaded machine gets some more.
+GONE_WITHIN = 3.0 + 2.0
 FOLDER = Path(__file__).parents[2] / "launch"
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from launch_runs import run, start
+from launch_runs import GONE_WITHIN, run, start
 
 from l2a_ros.bringup.words import SIM, arguments_of
 
 FILE = "sim.launch.py"
-#: What is promised between a Ctrl-C and the end of the last process, seconds; a loaded machine gets some more.
-GONE_WITHIN = 3.0 + 2.0
 
 
 def test_every_argument_is_described(tmp_path: Path) -> None:
