@@ -20,6 +20,7 @@ from l2a_ros.simulation.motor import (
     RESISTANCE,
     TORQUE_CONSTANT,
     Drive,
+    LoopGains,
     Motor,
 )
 
@@ -147,3 +148,36 @@ def test_friction_opposes_the_motion_and_nothing_at_rest() -> None:
         smooth, rough = Motor(), Motor(Drive(friction=4.0e-4))
         assert smooth.step(0.0, 0.0, rate, BATTERY, DT) - rough.step(0.0, 0.0, rate, BATTERY, DT) == pytest.approx(
             4.0e-4 * opposed)
+
+
+def test_gains_of_the_firmware_are_those_that_the_robot_has_without_being_told() -> None:
+    assert LoopGains.from_firmware(1800, 200, 100) == LoopGains() == Motor().loop_gains
+    weak, silent = Motor(loop_gains=LoopGains.from_firmware(18, 0, 0)), Motor(loop_gains=LoopGains(0.0, 0.0, 0.0))
+    for motor in (weak, silent):
+        motor.step(10.0, 0.0, 0.0, BATTERY, DT)
+    assert weak.duty == pytest.approx(PROPORTIONAL / 100.0 * 10.0 * DT)
+    assert silent.duty == 0.0
+    # Without an integral gain no sum is left behind that a later one would act on.
+    assert weak.lag_sum == silent.lag_sum == 0.0
+
+
+def test_a_fixed_duty_takes_the_place_of_the_loop() -> None:
+    motor = Motor(fixed_duty=0.0)
+    assert free_rate(30.0, motor=motor) == 0.0
+    motor.fixed_duty = 2.0
+    motor.step(0.0, 1.0, 0.0, BATTERY, DT)
+    assert motor.duty == MAXIMUM_DUTY
+    motor.fixed_duty = -0.3
+    motor.step(30.0, 2.5, 0.0, BATTERY, DT)
+    assert (motor.duty, motor.setpoint, motor.lag_sum) == (-0.3, 2.5, 0.0), "the loop begins where the crank is"
+    motor.fixed_duty = None
+    motor.step(0.0, 2.5, 0.0, BATTERY, DT)
+    assert motor.duty == 0.0
+
+
+def test_the_loop_believes_the_encoder_and_the_motor_does_not() -> None:
+    motor, truth = Motor(), Motor()
+    motor.step(10.0, 5.0, 20.0, BATTERY, DT, reading=(0.0, 0.0))
+    truth.step(10.0, 0.0, 0.0, BATTERY, DT)
+    assert motor.duty == truth.duty
+    assert motor.back_emf == pytest.approx(TORQUE_CONSTANT * GEAR_RATIO * 20.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 
@@ -399,7 +400,7 @@ def test_a_recording_is_read_back(profile: str) -> None:
     assert {packet.type for packet in said} == {opcodes["read_flash"]}
     records = [unpack_record(packet.data) for packet in said]
     assert [record.index for record in records if record] == list(range(20))
-    assert {b.time_us - a.time_us for a, b in zip(records, records[1:], strict=False) if a and b} == {1000}
+    assert {b.time_us - a.time_us for a, b in itertools.pairwise(records) if a and b} == {1000}
     assert len(bench.tell(packets.get_positions(opcodes))) == 1, "it hears again"
 
 
