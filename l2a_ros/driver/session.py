@@ -28,6 +28,7 @@ from l2a_ros.driver.plausibility import Plausibility, Verdict
 from l2a_ros.driver.profiles import Framing, MotionGuard, Profile
 from l2a_ros.driver.telemetry import RECORD_SIZE, unpack_record
 from l2a_ros.driver.uart_frames import UartDecoder, encode_uart
+from l2a_ros.driver.units import POSITION_STEP, VELOCITY_STEP
 
 SECOND = 1_000_000_000
 #: Time between two tries of a step of the start, ns.
@@ -40,6 +41,10 @@ QUIET = SECOND // 50
 REMIND = SECOND
 #: What an answer takes beside its bytes: the firmware's loop and the radio, ns (assumed).
 TURNAROUND = 2_000_000
+#: Half of the range of the firmware's positions, rad: they wrap at 32 bits.
+_HALF_WRAP = 2.0**31 * POSITION_STEP
+#: Longest period of a velocity profile, ms.
+_LONGEST_PERIOD = 32767
 
 
 class Phase(StrEnum):
@@ -229,7 +234,9 @@ class Session:
         rates = None
         if before is not None:
             stamp = max(stamp, before.stamp + 1)
-            rates = (angles - before.angles) / ((stamp - before.stamp) / SECOND)
+            # Across the wrap of the firmware's positions the shorter way is the right one.
+            turned = np.remainder(angles - before.angles + _HALF_WRAP, 2.0 * _HALF_WRAP) - _HALF_WRAP
+            rates = turned / ((stamp - before.stamp) / SECOND)
         self._last_angles = LegAngles(stamp, angles, rates)
         return [self._last_angles]
 
@@ -323,8 +330,7 @@ class Session:
         chosen: list[Packet] = []
         if np.any(rates):
             if not np.array_equal(rates, self._last_rates):
-                left, right = (round(1000.0 * 2.0 * np.pi / rate) if rate else 0 for rate in rates)
-                chosen.append(packets.velocity_profile(opcodes, (left, right)))
+                chosen.append(packets.velocity_profile(opcodes, self._periods(rates)))
             if chosen or now + length // 2 >= self._slice_until:
                 self._slice_until = now + length
                 chosen.append(packets.timed_run(opcodes, length // 1_000_000))
@@ -333,6 +339,16 @@ class Session:
             chosen.append(packets.stop_motors(opcodes))
         self._last_rates = rates.copy()
         return [*chosen, packets.get_positions(opcodes)]
+
+    def _periods(self, rates: np.ndarray) -> tuple[int, int]:
+        """Return the periods of a revolution of each leg, ms, in the firmware's order; 0 stands.
+
+        Profiles only go the firmware's way round: a leg that it counts backwards would have to be told otherwise.
+        """
+        first, second = (abs(count) * VELOCITY_STEP for count in self.converter.commanded_counts(rates))
+        periods = [round(1000.0 * 2.0 * np.pi / rate) if rate else 0 for rate in (first, second)]
+        left, right = (period if period <= _LONGEST_PERIOD else 0 for period in periods)
+        return left, right
 
     def _encode(self, chosen: list[Packet]) -> bytes:
         if self.profile.framing is Framing.UART:

@@ -167,7 +167,8 @@ class Robot:
         """Watch the legs for a while."""
         begin = self.legs
         self.live(seconds)
-        assert np.abs(self.legs - begin).max() < 0.3, "the robot moves"
+        # Legs whose motors are off give way under the robot's weight for a part of a turn; walking is many.
+        assert np.abs(self.legs - begin).max() < 1.2, "the robot moves"
         assert self.stands
 
     def arm(self) -> None:
