@@ -193,13 +193,19 @@ def _hardware(text: Mapping[str, str], out: Path) -> Hardware:
 
 
 def check_connection(settings: Settings) -> None:
-    """Refuse to start where there is no robot to talk to.
+    """Refuse to start where there is no robot to talk to, or one that tells too little to walk by.
 
     Raises:
-        UserError: if the port is not there, may not be opened, or is in use.
+        UserError: if the port is not there, may not be opened, or is in use; or for a firmware without telemetry.
     """
-    if settings.hardware is not None and not settings.hardware.emulate:
-        check_port(settings.hardware.port)
+    robot = settings.hardware
+    if robot is None:
+        return
+    if find_profile(robot.profile).telemetry_type is None:
+        raise UserError(f"profile {robot.profile} tells leg positions only, which the planner cannot walk by; name one "
+                        "with telemetry, such as velociroach_gbac")
+    if not robot.emulate:
+        check_port(robot.port)
 
 
 def _known(kind: str, name: str, known: list[str]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from l2a_ros.bringup import arguments
 from l2a_ros.bringup.arguments import Settings, check_connection, read_faults, read_settings
 from l2a_ros.bringup.words import ARGUMENTS, HARDWARE, SIM, arguments_of
+from l2a_ros.driver.profiles import find_profile, profile_names
 from l2a_ros.errors import UserError
 from l2a_ros.planning import planners
 from l2a_ros.robot.share import share_file
@@ -336,3 +337,13 @@ def test_a_port_that_is_not_there_is_refused_before_the_start(port: str) -> None
     check_connection(read())
     with pytest.raises(UserError, match="port /dev/none does not exist"):
         check_connection(read_hardware(port="/dev/none"))
+
+
+def test_a_firmware_that_tells_too_little_is_refused_before_the_start(port: str) -> None:
+    for profile in profile_names():
+        settings = read_hardware(port=port, profile=profile)
+        if find_profile(profile).telemetry_type is None:
+            with pytest.raises(UserError, match="tells leg positions only"):
+                check_connection(settings)
+        else:
+            check_connection(settings)
