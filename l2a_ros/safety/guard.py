@@ -127,10 +127,11 @@ class RobotGuard:
         return {what: problem for what, problem in self._problems.items() if problem is not None}
 
     def may_arm(self, now: int, connection_problem: str) -> str:
-        """Say what keeps the robot from being armed; empty if nothing does."""
+        """Say what keeps the robot from being armed, a stop that was not seen yet among it; empty if nothing does."""
         link_problem = self.link_problem(now, connection_problem)
         reasons = [link_problem] if link_problem else []
         reasons += [*self._monitors.inputs.missing(now), *self.problems().values()]
-        if not self.is_stop_verified and not link_problem:
+        if self._gate.state is not GateState.ARMED and not self.is_stop_verified and not link_problem:
+            self._monitors.stop.begin(now)  # nobody may have looked since it was disarmed
             reasons.append(self.describe_stop(now))
         return "; ".join(reasons)

@@ -10,13 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.safety.guard import Monitors, RobotGuard
-from l2a_ros.safety.monitors import BatteryMonitor, Geofence, StallMonitor, TiltMonitor
+from l2a_ros.safety.monitors import BatteryMonitor, Geofence, LinkWatchdog, StallMonitor, TiltMonitor
 from l2a_ros.safety.motor_gate import GateState, MotorGate
 from l2a_ros.safety.readiness import Readiness
 from l2a_ros.safety.stop_check import StopCheck
 
 MS = 1_000_000
-PATIENCE = 500 * MS
+PATIENCE = AGE = 500 * MS
+SILENCE = 250 * MS
 UPRIGHT = {"roll_sin": 0.0, "roll_cos": 1.0, "pitch_sin": 0.0, "pitch_cos": 1.0}
 GOOD = np.array([20.0, 30.0])
 
@@ -30,17 +31,33 @@ class GuardMachine(RuleBasedStateMachine):
         self.gate = MotorGate(LegRateLimits(), 0.3, 200.0)
         self.guard = RobotGuard(self.gate, Monitors(
             Geofence(-1.0, 1.0, -1.0, 1.0), TiltMonitor(1.0, 0.0), BatteryMonitor(3.3, 0.0), StallMonitor(0.0),
-            StopCheck(0.5), Readiness({"robot_state": 0.5})))
+            LinkWatchdog(0.25), StopCheck(0.5), Readiness({"robot_state": 0.5})))
         self.wrong: dict[str, bool] = {}
         self.link = ""
         self.state_at: int | None = None
-        #: Records since the last look that found the robot not armed after one that found it armed.
-        self.records: list[bool] | None = None
+        self.heard_at: int | None = None
         self.was_armed = False
-        self.stopped_at = now
+        #: When the stop in force began; None for none.
+        self.stopped_at: int | None = None
+        self.forget_stop()
         self.arms = 0
 
-    @rule(ms=st.sampled_from([0, 1, 20, 100, 300, 501]))
+    def forget_stop(self) -> None:
+        self.stopped_at = None
+        self.agreeing = 0
+        self.is_verified = self.was_verified = False
+
+    def begin_stop(self) -> None:
+        if self.stopped_at is None:
+            self.stopped_at = self.now
+
+    def has_link(self, link: str) -> bool:
+        return not link and self.heard_at is not None and self.now - self.heard_at <= SILENCE
+
+    def is_blind(self) -> bool:
+        return self.state_at is None or self.now - self.state_at > AGE
+
+    @rule(ms=st.sampled_from([0, 1, 20, 100, 250, 251, 501]))
     def wait(self, ms: int) -> None:
         self.now += ms * MS
 
@@ -63,40 +80,70 @@ class GuardMachine(RuleBasedStateMachine):
     def measured(self, rate: float, duty: float, count: int) -> None:
         for _ in range(count):
             self.guard.measured(np.array([rate, 0.0]), np.array([duty, 0.0]), self.now)
-            if self.records is not None:
-                self.records.append(rate == duty == 0.0)
+            self.heard_at = self.now
+            if self.stopped_at is not None:
+                self.record(rate == 0.0, duty == 0.0)
         self.wrong["stall"] = rate == 0.0 and duty == 1.0
         self.after_event()
+
+    def record(self, is_at_rest: bool, is_off: bool) -> None:
+        self.agreeing = self.agreeing + 1 if is_at_rest and is_off else 0
+        if self.agreeing >= 2:
+            self.is_verified = self.was_verified = True
+        elif not is_off:
+            self.is_verified = False
 
     @rule(link=st.sampled_from(["", "", "", "port is gone"]))
     def check(self, link: str) -> None:
         self.link = link
+        stops = self.gate.counters.safety_stops
+        must_stop = self.gate.state is GateState.ARMED and not self.has_link(link)
         self.guard.check(self.now, link)
-        if link:
-            assert self.gate.state is not GateState.ARMED
+        assert self.gate.counters.safety_stops == stops + must_stop, "silence latches, but only what was armed"
         is_armed = self.gate.state is GateState.ARMED
+        assert not is_armed or self.has_link(link)
         if is_armed:
-            self.records = None
-        elif self.records is None and (self.was_armed or not link):
-            self.records, self.stopped_at = [], self.now
+            self.forget_stop()
+        elif self.was_armed or self.has_link(link):
+            self.begin_stop()
         self.was_armed = is_armed
+
+    def why_not(self, link: str) -> str:
+        """Ask whether it may be armed, and compare with what should be said."""
+        reason = self.guard.may_arm(self.now, link)
+        is_armed, has_link = self.gate.state is GateState.ARMED, self.has_link(link)
+        awaits_stop = not is_armed and not self.is_verified and has_link
+        if awaits_stop:
+            self.begin_stop()
+            assert reason.endswith(self.guard.describe_stop(self.now))
+            assert "no stop" not in reason
+        assert bool(reason) == (not has_link or self.is_blind() or any(self.wrong.values()) or awaits_stop)
+        assert reason.startswith(self.guard.link_problem(self.now, link))
+        return reason
 
     @rule()
     def everything_is_well(self) -> None:
         self.state(0.0, True)
         self.battery(4.0)
+        self.measured(0.0, 0.0, 1)
         self.check("")
         self.measured(0.0, 0.0, 2)
-        assert self.gate.state is GateState.ARMED or self.guard.may_arm(self.now, "") == ""
+        assert self.why_not("") == ""
 
     @rule()
     def arm(self) -> None:
-        reason = self.guard.may_arm(self.now, self.link)
-        is_stale = self.state_at is None or self.now - self.state_at > PATIENCE
-        if self.link or is_stale or any(self.wrong.values()):
-            assert reason, "whatever is wrong keeps it from being armed"
-        if not reason and self.gate.arm()[0]:
+        if not self.why_not(self.link) and self.gate.arm()[0]:
             self.arms += 1
+
+    @rule()
+    def tell_the_motors(self) -> None:
+        """As the driver does: look first, and stand while nobody sees."""
+        self.check(self.link)
+        if self.guard.is_blind(self.now):
+            return
+        if self.gate.output(self.now).any():
+            assert self.has_link("") and not self.is_blind()
+            assert self.stopped_at is None
 
     @rule(act=st.sampled_from(["disarm", "reset_stop", "stop", "restart", "lost"]))
     def halt(self, act: str) -> None:
@@ -128,15 +175,20 @@ class GuardMachine(RuleBasedStateMachine):
             assert not any(self.wrong.values())
         if any(self.wrong.values()):
             assert self.gate.state is not GateState.ARMED
-            assert self.guard.may_arm(self.now, "") != ""
+            assert self.why_not("") != ""
+
+    @invariant()
+    def the_link_is_what_was_heard(self) -> None:
+        assert bool(self.guard.link_problem(self.now, "")) != self.has_link("")
+        assert self.guard.is_blind(self.now) == self.is_blind()
 
     @invariant()
     def a_stop_is_believed_only_when_seen(self) -> None:
-        if self.guard.is_stop_verified:
-            assert self.records is not None
-            assert [True, True] in [self.records[i:i + 2] for i in range(len(self.records))]
-        if self.records is not None and True not in self.records:
-            assert bool(self.guard.stop_problem(self.now)) == (self.now - self.stopped_at > PATIENCE)
+        assert self.guard.is_stop_verified == self.is_verified
+        has_failed = self.stopped_at is not None and not self.is_verified and (
+            self.was_verified or self.now - self.stopped_at > PATIENCE)
+        assert bool(self.guard.stop_problem(self.now)) == has_failed
+        assert (self.guard.describe_stop(self.now) == "no stop in force") == (self.stopped_at is None)
 
 
 GuardMachine.TestCase.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
