@@ -48,6 +48,17 @@ def test_every_byte_passes_both_ways(link: Path) -> None:
     port.unplug()
 
 
+def test_it_is_raw_for_who_sets_nothing(link: Path) -> None:
+    port = PseudoTerminal(str(link))
+    host = os.open(link, os.O_RDWR | os.O_NOCTTY)
+    os.write(host, b"\x03\r\n\x7f")
+    assert read(port, 4) == b"\x03\r\n\x7f"
+    port.write(b"\x04\r\x11")
+    assert os.read(host, 10) == b"\x04\r\x11"
+    os.close(host)
+    port.unplug()
+
+
 def test_unplugged_and_plugged_in_again(link: Path) -> None:
     port = PseudoTerminal(str(link))
     host = open_port(link)

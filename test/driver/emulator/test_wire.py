@@ -139,6 +139,26 @@ def _said(wire: Wire) -> list[object]:
     return list(FrameDecoder().feed(wire.output(10 * SECOND)))
 
 
+def test_what_is_on_the_line_is_lost_when_it_is_pulled() -> None:
+    wire = make()
+    wire.receive(SET_VELOCITY + SET_VELOCITY, 0)
+    wire.answer(RECORD, 0)
+    assert len(wire.commands(3 * MILLISECOND)) == 1
+    assert len(wire.output(3 * MILLISECOND)) == 17
+    wire.disconnect()
+    assert wire.commands(SECOND) == []
+    assert wire.output(SECOND) == b""
+    assert commands(wire, [SET_VELOCITY]) != [], "nothing of the old frame is left"
+
+
+def test_bytes_of_one_piece_come_one_by_one() -> None:
+    line = Line(10_000)
+    line.put(bytes(range(20)), 0)
+    for i in range(20):
+        assert line.take((i + 1) * MILLISECOND - 10) == b""
+        assert line.take((i + 1) * MILLISECOND) == bytes([i])
+
+
 def test_another_robots_packets_are_not_heard() -> None:
     wire = make()
     wire.receive(encode_tx16(0x2052, b"\0\x92") + encode_tx16(0x2052, b"\0\x92", frame_id=7), 0)
@@ -169,6 +189,8 @@ def test_settings_are_answered_and_matter() -> None:
         AtResponse(3, "MY", 0, GBAC.base_address.to_bytes(2, "big")), AtResponse(4, "XX", 2, b""),
         AtResponse(5, "CH", 3, b""), AtResponse(6, "CH", 0, b""), AtResponse(7, "CH", 0, b"\x0e")]
     assert commands(wire, [SET_VELOCITY]) == [], "the robot is on another channel"
+    assert commands(wire, [encode_at(0, "CH", bytes([CHANNEL])), SET_VELOCITY]) != []
+    assert commands(wire, [encode_at(0, "ID", b"\x30\x00"), SET_VELOCITY]) == [], "and in another network"
 
 
 def test_it_finds_frames_after_garbage() -> None:
@@ -201,6 +223,8 @@ def test_dropped(fault: str) -> None:
     for heard in (commands(wire, FRAMES), replies(wire, PAYLOADS)):
         assert 0.2 < 1.0 - len(heard) / len(PAYLOADS) < 0.4
         assert [each for each in PAYLOADS if each in set(heard)] == heard, "whole, and in order"
+    ways = make("wire_drop:0.5")
+    assert commands(ways, FRAMES) != replies(ways, PAYLOADS), "each way on its own"
     assert wire.faults["dropped"] == 2 * len(PAYLOADS) - len(set(commands(make(fault), FRAMES))) - len(heard)
 
 
