@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from l2a_ros.benchmarks.soak import AT_REST
+from l2a_ros.benchmarks.leg_stops import AT_REST, time_to_rest, time_to_stop
 from l2a_ros.benchmarks.table import Row, at_most
 
 #: The processes that are killed, by turns.
@@ -24,12 +24,14 @@ class Kill:
 
     Args:
         victim: name of the node.
-        stop: from the kill until both legs stood for good, s; infinite if they did not.
+        stop: from the kill until the legs were stopped, s; infinite if they were not.
+        rest: until they were at rest for good, s.
         said: whether the rest of the stack named the process that was killed.
     """
 
     victim: str
     stop: float
+    rest: float
     said: bool
 
 
@@ -48,16 +50,11 @@ def moving_for(truth: np.ndarray) -> float:
     return float(truth[-1, 0] - truth[begin, 0]) / _SECOND if begin < len(truth) else 0.0
 
 
-def time_to_rest(truth: np.ndarray, moment: int) -> float:
-    """Return how long the legs went on after a moment (ns), s; infinite if they still turn at the end."""
+def judge_kill(victim: str, truth: np.ndarray, moment: int, said: bool) -> Kill:
+    """Judge a kill at a moment (ns) by what the emulated robot did, shape ``(n, 5)``, until well after it."""
     later = truth[truth[:, 0] >= moment]
-    if not len(later):
-        return float("inf")
-    moving = np.flatnonzero(np.abs(later[:, 1:3]).max(axis=1) > AT_REST)
-    if not len(moving):
-        return 0.0
-    last = moving[-1] + 1
-    return float((later[last, 0] - moment) / _SECOND) if last < len(later) else float("inf")
+    lag = float(later[0, 0] - moment) / _SECOND if len(later) else 0.0
+    return Kill(victim, lag + time_to_stop(later), lag + time_to_rest(later), said)
 
 
 def kill_rows(kills: Sequence[Kill]) -> list[Row]:
@@ -65,8 +62,10 @@ def kill_rows(kills: Sequence[Kill]) -> list[Row]:
     rows = []
     for victim in dict.fromkeys(kill.victim for kill in kills):
         stops = [kill.stop for kill in kills if kill.victim == victim]
-        rows.append(at_most(f"{victim}: legs stand, longest of {len(stops)}", max(stops), "s", TARGET))
+        rows.append(at_most(f"{victim}: legs stopped, longest of {len(stops)}", max(stops), "s", TARGET))
+        rests = [kill.rest for kill in kills if kill.victim == victim]
+        rows.append(Row(f"{victim}: legs at rest, median", float(np.median(rests)), "s"))
     late = sum(kill.stop > TARGET for kill in kills)
     silent = sum(not kill.said for kill in kills)
-    return [*rows, Row("kills", float(len(kills)), "1"), at_most("legs stood too late", float(late), "1", 0.0),
+    return [*rows, Row("kills", float(len(kills)), "1"), at_most("legs stopped too late", float(late), "1", 0.0),
             at_most("the rest did not say why", float(silent), "1", 0.0)]

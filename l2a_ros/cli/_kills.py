@@ -88,7 +88,7 @@ def _await(condition: Callable[[], bool], what: str) -> None:
 
 def _kill_one(out: Path, number: int, victim: str, walk: float) -> Kill:
     """Start the stack, let the robot walk, kill one process and see what becomes of the legs."""
-    from l2a_ros.benchmarks.kills import Kill, moving_for, read_truth, time_to_rest
+    from l2a_ros.benchmarks.kills import judge_kill, moving_for, read_truth
 
     truth, log = out / "truth.csv", out / f"{number:03d}.log"
     with log.open("wb") as file:
@@ -112,7 +112,7 @@ def _kill_one(out: Path, number: int, victim: str, walk: float) -> Kill:
             stack.send_signal(signal.SIGINT)
             stack.wait(PATIENCE)
     said = f"{victim} was killed by SIGKILL" in log.read_text(encoding="utf-8", errors="replace")
-    return Kill(victim, time_to_rest(read_truth(truth), moment), said)
+    return judge_kill(victim, read_truth(truth), moment, said)
 
 
 def _find(parent: int, node: str) -> int:

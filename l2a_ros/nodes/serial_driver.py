@@ -150,6 +150,7 @@ class SerialDriverNode(ManagedNode):
         if not self._active or self._gate.state is not GateState.ARMED:
             return STAND, True
         if self._guard.is_blind(now):
+            self._gate.pause()
             return STAND, False
         return self._gate.output(self.get_clock().now().nanoseconds), False
 

@@ -146,6 +146,10 @@ class MotorGate:
         else:
             self.counters.ignored += 1
 
+    def pause(self) -> None:
+        """Forget the command: the robot stands until the next one, and then gains speed from standing."""
+        self._stand()
+
     def output(self, now: int) -> np.ndarray:
         """Return the rates for the motors at this moment, shape ``(2,)`` rad/s.
 

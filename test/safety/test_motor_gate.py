@@ -249,6 +249,22 @@ def test_command_that_could_not_be_read_is_ignored_unless_armed(halt: Callable[[
     assert (gate.counters.refused, gate.counters.ignored) == (0, 1)
 
 
+def test_pause_forgets_the_command_and_stays_armed() -> None:
+    gate = MotorGate(LIMITS, 0.3, 100.0)
+    gate.arm()
+    for now in (START, START + LIMIT // 2, START + LIMIT):
+        assert gate.offer(np.array([50.0, 50.0]), now, now)
+        fast = gate.output(now)
+    assert fast.min() > LIMITS.minimum
+    gate.pause()
+    now = START + 3 * LIMIT
+    assert not gate.output(now).any()
+    assert gate.state is GateState.ARMED
+    assert gate.counters == GateCounters(slewed=gate.counters.slewed)
+    assert gate.offer(np.array([50.0, 50.0]), now, now)
+    assert gate.output(now).tolist() == [LIMITS.minimum] * 2, "from standing again"
+
+
 def test_a_time_out_is_counted_for_one_leg_too() -> None:
     gate = MotorGate(LegRateLimits(0.0, HIGH), TIMEOUT)
     gate.arm()
