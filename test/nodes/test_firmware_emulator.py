@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import pytest
 import serial
 from nodes.support import PATIENCE, ROOT, NodeProcess, Peer, assert_refused, environment, until
 
+from l2a_ros.bringup.arguments import read_settings
+from l2a_ros.bringup.words import HARDWARE, SIM
 from l2a_ros.driver import packets, units
 from l2a_ros.driver.frames import FrameDecoder, Rx16, encode_tx16
 from l2a_ros.driver.packets import Packet, decode_packet
 from l2a_ros.driver.profiles import find_profile
 from l2a_ros.driver.telemetry import TelemetryRecord, unpack_record
 from l2a_ros.driver.uart_frames import UartDecoder, encode_uart
+from l2a_ros.errors import UserError
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.messages import named_values
 from l2a_ros.robot.limits import REVOLUTION
@@ -238,6 +242,13 @@ def test_refused(parameters: dict[str, Any], message: str) -> None:
 
 def test_a_simulation_without_a_wire_refuses_its_faults() -> None:
     assert_refused("mujoco_sim", "fault 'wire_drop:0.1' strikes the wire or the firmware", faults=["wire_drop:0.1"])
+
+
+def test_a_run_without_a_wire_refuses_them_before_it_starts() -> None:
+    with pytest.raises(UserError, match="run l2a hardware --emulate"):
+        read_settings({"fault": "unplug:1"}, datetime(2026, 1, 1), SIM)
+    settings = read_settings({"fault": "unplug:1", "emulate": "true"}, datetime(2026, 1, 1), HARDWARE)
+    assert settings.faults == ("unplug:1",)
 
 
 # The command ---------------------------------------------------------------------------------------------------------

@@ -391,6 +391,7 @@ def test_it_is_deaf_while_the_flash_erases_and_the_motors_keep_their_duty() -> N
     assert bench.tell() == [erase], "echoed when it is done"
     bench.wait(1)
     assert not bench.firmware.motion.is_on, "the time-out comes through at last"
+    assert bench.firmware.motion.timed_out == 1, "it was not the command that came while it was deaf"
 
 
 @pytest.mark.parametrize("profile", ["velociroach_gbac", "velociroach_master"])
