@@ -125,10 +125,17 @@ def holders(port: str, proc: Path = Path("/proc")) -> list[str]:
             continue
         try:
             if any(os.path.realpath(each) == target for each in (process / "fd").iterdir()):
-                found.append(f"{(process / 'comm').read_text().strip()} ({process.name})")
+                found.append(f"{_program(process)} ({process.name})")
         except OSError:
             continue
     return found
+
+
+def _program(process: Path) -> str:
+    """Return what a process runs: a node is more than its interpreter."""
+    words = (process / "cmdline").read_text(errors="replace").split("\0")
+    module = words.index("-m") + 1 if "-m" in words else len(words)
+    return words[module] if module < len(words) else (process / "comm").read_text().strip()
 
 
 def latency_timer(port: str, sysfs: Path = Path("/sys")) -> tuple[Path, int] | None:

@@ -149,6 +149,16 @@ def test_who_has_it_open_is_named(pty: str, how: str) -> None:
     ports.check_port(pty)
 
 
+def test_a_node_is_named_by_its_module(pty: str, tmp_path: Path) -> None:
+    (tmp_path / "holder.py").write_text(HOLD)
+    with subprocess.Popen([sys.executable, "-m", "holder", pty, "open"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, cwd=tmp_path) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert ports.holders(pty) == [f"holder ({other.pid})"]
+        other.communicate()
+
+
 def test_a_port_that_this_process_has_claimed(pty: str) -> None:
     with serial.Serial(pty, exclusive=True), pytest.raises(UserError, match="is in use by another program; end that"):
         ports.check_port(pty)
