@@ -2,6 +2,7 @@
 """`l2a hardware` with the real nodes: what it refuses, and whole trials against the emulated firmware."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 import serial
-from nodes.support import environment
+from nodes.support import Peer, environment, until
+from rclpy.qos import QoSProfile
+from std_srvs.srv import Trigger
 
 from l2a_ros.experience.streams import read_streams
+from l2a_ros.nodes import interfaces as names
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -90,6 +94,33 @@ def test_a_trial_with_the_emulated_robot(tmp_path: Path) -> None:
     [stream], _ = read_streams(out / "bag")
     assert len(stream.states) >= 25
     assert len(stream.commands) >= 25
+
+
+def test_the_documented_first_run(tmp_path: Path) -> None:
+    """Slow legs, started by hand once everything says that it is ready, stopped by an emergency stop of any kind."""
+    config = tmp_path / "slow.yaml"
+    config.write_text("/**:\n  ros__parameters: {fastest_leg_rate: 3.0}\n"
+                      "/**/trial:\n  ros__parameters: {autostart: false}\n")
+    process = start(tmp_path, "--emulate", "--config", str(config), "--duration", "60", "--out", str(tmp_path / "out"))
+    with Peer() as peer:
+        peer.listen(names.MOTOR_COMMANDS)
+        for status, text in (("link", "good"), ("stop", "verified"), ("robot", "ready")):
+            until(lambda status=status, text=text: peer.status(f"serial_driver: {status}").message.startswith(text),
+                  f"{status} is not '{text}'")
+        peer.says("state_estimator: state", "ok")
+        peer.call(Trigger, "trial/start", Trigger.Request())
+        peer.says("serial_driver: motor gate", "armed")
+        peer.says("mpc: planner", "following")
+        until(lambda: any(max(message.velocity) > 1.0 for message in list(peer.of(names.MOTOR_COMMANDS))))
+        # As `ros2 topic pub` does it: reliable, not latched.
+        estop = peer.node.create_publisher(names.ESTOP.type, names.ESTOP.name, QoSProfile(depth=10))
+        until(estop.get_subscription_count)
+        until(lambda: (estop.publish(names.ESTOP.type(data=True)), process.poll() is not None)[1])
+        assert max(max(message.velocity) for message in peer.of(names.MOTOR_COMMANDS)) < 3.01 * 2.0 * math.pi
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "(the robot was stopped: estop topic)" in output
+    assert errors == "trial: error: the robot was stopped: estop topic\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
