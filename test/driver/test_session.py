@@ -150,7 +150,7 @@ def test_a_measurement_is_what_the_robot_is() -> None:
     assert np.abs(np.remainder(ahead + np.pi, REVOLUTION) - np.pi).max() < 1.5
     rates = np.mean([event.rates for event in told[-40:] if event.rates is not None], axis=0)
     np.testing.assert_allclose(rates, WALK, rtol=0.2)
-    assert told[-1].battery_voltage == pytest.approx(bench.robot.battery_voltage, abs=0.1)
+    assert told[-1].battery_voltage == pytest.approx(bench.robot.battery_voltage, abs=0.3)
     assert np.mean([event.duty for event in told[-40:]]) > 0.05
 
 
