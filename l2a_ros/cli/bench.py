@@ -29,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_planners(benches)
     _add_soak(benches)
     _add_kills(benches)
+    _add_robots(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
@@ -172,5 +173,26 @@ def _add_kills(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_kills(args: argparse.Namespace) -> int:
     """Kill a process of a walking robot at a random moment, again and again, and watch the legs of the other end."""
     from l2a_ros.cli._kills import run
+
+    return run(args)
+
+
+def _add_robots(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    robots = benches.add_parser("robots", help="the same trials on the simulator and through driver and firmware")
+    robots.add_argument("--path", action="append",
+                        help="to follow; may be repeated (default: straight, zigzag, figure8)")
+    robots.add_argument("--seeds", type=int, default=5, help="trials of each on each path (default: 5)")
+    robots.add_argument("--duration", type=float, default=60.0, help="longest time of a trial, s (default: 60)")
+    robots.add_argument("--method", default="grbal", help="how the model adapts (default: grbal)")
+    robots.add_argument("--terrain", default="carpet", help="floor (default: carpet)")
+    robots.add_argument("--out", type=Path, default=Path("runs/robots"),
+                        help="folder of the trials; those that are there are not run again (default: runs/robots)")
+    robots.add_argument("--json", type=Path, help="also write the figures to this file")
+    robots.set_defaults(run=run_robots)
+
+
+def run_robots(args: argparse.Namespace) -> int:
+    """Run trials on the simulator and through driver and emulated firmware by turns, and compare their errors."""
+    from l2a_ros.cli._robots import run
 
     return run(args)
