@@ -35,7 +35,7 @@ SCHEMA = (
     Parameter("motion_timeout", 0.2, "the robot's motors stop without a poll for so long, s", 0.05, 2.0),
     Parameter("command_timeout", 0.25, "the robot stands when the newest command is older, s", 0.01, 10.0),
     Parameter("link_timeout", 0.4, "a stop is latched when no telemetry came for so long while armed, s", 0.05, 10.0),
-    Parameter("stop_patience", 0.5, "a stop must show in the telemetry within so long, s", 0.05, 10.0),
+    Parameter("stop_patience", 1.0, "a stop must show in the telemetry within so long, s", 0.05, 10.0),
     Parameter("arm_requires", [names.ROBOT_STATE.name, names.MOTOR_COMMANDS.name],
               "topics that must be live before the robot may be armed: robot_state, motor_commands"),
     Parameter("input_timeout", 0.5, "a topic is live while its newest message is younger, s", 0.05, 10.0),

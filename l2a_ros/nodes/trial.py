@@ -261,9 +261,10 @@ class Trial(Node):
                 return f"service {client.srv_name} is not there"
         # In lock-step nothing moves before the trial lets the world make a step.
         silent = [] if self._lockstep else self._session.silent(time.monotonic())
-        if silent:
-            return f"no fresh message on {', '.join(map(self.resolve_topic_name, silent))}"
-        return f"the robot is not ready: {self._session.not_ready}" if self._session.not_ready else ""
+        reasons = [f"no fresh message on {', '.join(map(self.resolve_topic_name, silent))}"] if silent else []
+        # It knows better why there is no state.
+        reasons += [f"the robot is not ready: {self._session.not_ready}"] if self._session.not_ready else []
+        return "; ".join(reasons)
 
     def _write(self, ended: str) -> None:
         written = self._session.write(self._out, ended)
