@@ -37,6 +37,7 @@ class BackEnd:
         parameters: of the node.
         is_simulated: whether its world can be paused, stepped and reset.
         is_managed: whether it is a lifecycle node.
+        profile: of the emulated firmware at the other end; empty if it is the robot itself.
         sensors: the topics it speaks on; motion capture is not a part of every robot.
     """
 
@@ -70,8 +71,6 @@ BACK_ENDS = [
     BackEnd("sim-lockstep", "mujoco_sim", True, {"clock": "lockstep", "lockstep": True, "use_sim_time": True}),
     BackEnd("driver", "serial_driver", False, _DRIVER, is_simulated=False, sensors=_ON_BOARD,
             profile="velociroach_gbac"),
-    BackEnd("driver-uart", "serial_driver", False, _DRIVER, is_simulated=False, sensors=_ON_BOARD,
-            profile="velociroach_gbac_uart"),
 ]
 
 

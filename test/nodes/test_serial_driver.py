@@ -263,6 +263,18 @@ def test_firmware_without_telemetry(tmp_path: Path) -> None:
         until(lambda: operator.stands, "the slice is over")
 
 
+def test_wired_robot(tmp_path: Path) -> None:
+    """The UART instead of the radio; the link is looked after in the same way."""
+    profile = "velociroach_gbac_uart"
+    with driving(tmp_path, {"profile": profile}, profile=profile) as operator:
+        operator.walk()
+        operator.break_("wire_corrupt:0.005")
+        until(lambda: operator.peer.figure(LINK, "dropped checksum") > 3)
+        operator.break_()
+        assert operator.peer.trigger(names.DISARM).success
+        until(lambda: operator.stands)
+
+
 def test_every_transition(tmp_path: Path) -> None:
     with driving(tmp_path, autostart=False) as operator:
         peer, node = operator.peer, "serial_driver"
