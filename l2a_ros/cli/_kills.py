@@ -28,6 +28,9 @@ AFTERWARDS = 1.5
 #: The kill comes so long after the robot began to walk, s.
 WALK = (0.5, 4.0)
 _POLL = 0.02
+#: The robot goes on from where it was left, kill after kill.
+_CONFIG = "/**/serial_driver:\n  ros__parameters:\n    geofence: {x_min: -1000.0, x_max: 1000.0, y_min: -1000.0, " \
+          "y_max: 1000.0}\n"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     check_ros()
     out: Path = (args.out or Path(f"runs/{datetime.now():%Y%m%d_%H%M%S}_kills")).absolute()
     out.mkdir(parents=True, exist_ok=True)
+    (out / "config.yaml").write_text(_CONFIG, encoding="utf-8")
     rng = np.random.default_rng(args.seed)
     kills: list[Kill] = []
     robot = [_start(out / "emulator.log", "l2a_ros.nodes.firmware_emulator", {"link": str(out / "port")}),
@@ -94,8 +98,8 @@ def _kill_one(out: Path, number: int, victim: str, walk: float) -> Kill:
     with log.open("wb") as file:
         stack = subprocess.Popen(
             [sys.executable, "-m", "l2a_ros.cli", "hardware", "--port", str(out / "port"), "--path", "figure8",
-             "--duration", "120", "--record", "--out", str(out / f"{number:03d}")], stdin=subprocess.DEVNULL,
-            stdout=file, stderr=file)
+             "--duration", "120", "--record", "--config", str(out / "config.yaml"), "--out", str(out / f"{number:03d}")],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         def walks() -> bool:
             if stack.poll() is not None:
