@@ -98,7 +98,8 @@ def _kill_one(out: Path, number: int, victim: str, walk: float) -> Kill:
     with log.open("wb") as file:
         stack = subprocess.Popen(
             [sys.executable, "-m", "l2a_ros.cli", "hardware", "--port", str(out / "port"), "--path", "figure8",
-             "--duration", "120", "--record", "--config", str(out / "config.yaml"), "--out", str(out / f"{number:03d}")],
+             "--duration", "120", "--record", "--config", str(out / "config.yaml"),
+             "--out", str(out / f"{number:03d}")],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         def walks() -> bool:
