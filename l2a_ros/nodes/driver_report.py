@@ -30,8 +30,7 @@ class DriverReport:
         """Tell whether something has changed since the last call that should be said at once."""
         # Without the figures: an age in a text would be news every time.
         said = (bool(self._guard.link_problem(now, connection_problem)), self._session.phase, self._gate.state,
-                self._guard.is_stop_verified,
-                tuple(self._guard.problems()))
+                self._guard.is_stop_verified, bool(self._guard.stop_problem(now)), tuple(self._guard.problems()))
         has_changed, self._said = said != self._said, said
         return has_changed
 
