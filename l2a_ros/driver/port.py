@@ -35,6 +35,11 @@ class Alarm:
         with suppress(BlockingIOError):
             os.write(self._bell, b"\0")
 
+    def close(self) -> None:
+        """Give it back; it must not be rung any more."""
+        os.close(self.descriptor)
+        os.close(self._bell)
+
     def wait(self, seconds: float, descriptor: int | None = None) -> None:
         """Wait until it rings, the descriptor can be read, or the time is over."""
         waited = [self.descriptor, *([] if descriptor is None else [descriptor])]

@@ -10,9 +10,9 @@ import numpy as np
 
 from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.measurement import Measurement
-from l2a_ros.driver.port import Alarm, Port
+from l2a_ros.driver.probe import converse
 from l2a_ros.driver.profiles import Profile
-from l2a_ros.driver.session import SECOND, Event, LegAngles, LinkSettings, Phase, Session
+from l2a_ros.driver.session import LegAngles, LinkSettings, Phase, Session
 
 
 @dataclass
@@ -49,24 +49,11 @@ def sample(url: str, baud: int, profile: Profile, calibration: Calibration, cloc
     Raises:
         PortError: if the port cannot be opened, or is gone.
     """
-    port, alarm = Port(url, baud), Alarm()
     session = Session(profile, calibration, LinkSettings(baud=baud))
     session.is_wanted = True
     found = Sampled(session.phase)
-    try:
-        now = clock()
-        end = now + round(seconds * SECOND)
-        session.opened(now)
-        while (now := clock()) < end:
-            events: list[Event] = []
-            if now >= session.next_poll:
-                question, events = session.poll(now, np.zeros(2), True)
-                port.write(question)
-            port.wait((min(session.next_poll, end) - clock()) / SECOND, alarm)
-            events += session.receive(port.read(), clock())
-            found.answers += sum(isinstance(event, Measurement | LegAngles) for event in events)
-            found.measurements += [event for event in events if isinstance(event, Measurement)]
-    finally:
-        port.close()
+    for events in converse(url, baud, session, clock, seconds):
+        found.answers += sum(isinstance(event, Measurement | LegAngles) for event in events)
+        found.measurements += [event for event in events if isinstance(event, Measurement)]
     found.phase, found.polls, found.gyro_bias = session.phase, session.figures.polls, session.converter.gyro_bias
     return found
