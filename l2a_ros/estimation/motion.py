@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the filter says of the body: pose, twist, how sure it is, and whether they may be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+
+class Health(StrEnum):
+    """Whether there is an estimate, and what it rests on."""
+
+    #: No pose was believed yet.
+    WAITING = "waiting"
+    #: Corrected by motion capture.
+    TRACKING = "tracking"
+    #: Motion capture is silent or refused; the estimate goes on without it, less sure every moment.
+    COASTING = "coasting"
+    #: It went on without motion capture for too long, or is not sure enough any more: nothing may move by it.
+    LOST = "lost"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the robot may move by it."""
+        return self in (Health.TRACKING, Health.COASTING)
+
+
+@dataclass(frozen=True)
+class MotionEstimate:
+    """The body at one moment.
+
+    Args:
+        stamp: ns.
+        position: of ``base_link`` in ``map`` ``(3,)``, m.
+        quaternion: attitude of ``base_link`` in ``map`` ``(4,)``, x y z w.
+        velocity: of ``base_link`` in ``map`` ``(3,)``, m/s.
+        angular_velocity: in ``base_link`` ``(3,)``, rad/s.
+        covariance: of the errors of position (m), velocity (m/s) and attitude (rotation vector about the axes of
+            ``map``, rad) ``(9, 9)``.
+        angular_velocity_spread: standard deviation of the angular velocity ``(3,)``, rad/s.
+        gyro_bias: rad/s in ``imu_link`` ``(3,)``, already taken off.
+        acceleration_bias: m/s^2 in ``imu_link`` ``(3,)``, already taken off.
+        health: whether it may be used.
+    """
+
+    stamp: int
+    position: np.ndarray
+    quaternion: np.ndarray
+    velocity: np.ndarray
+    angular_velocity: np.ndarray
+    covariance: np.ndarray
+    angular_velocity_spread: np.ndarray
+    gyro_bias: np.ndarray
+    acceleration_bias: np.ndarray
+    health: Health
