@@ -41,6 +41,7 @@ class Millirobot:
         self._seed = seed
         self._heading = heading
         self._battery = battery or Battery()
+        self._base_to_imu = _base_to_imu(self.model, self.data)
         joints = [self.model.joint(name) for name in MOTOR_JOINTS]
         self._crank_angle = [int(joint.qposadr[0]) for joint in joints]
         self._crank_rate = [int(joint.dofadr[0]) for joint in joints]
@@ -124,14 +125,20 @@ class Millirobot:
 
     @property
     def angular_velocity(self) -> np.ndarray:
-        """What an ideal gyroscope reads, shape ``(3,)``, rad/s in ``imu_link``."""
-        rates: np.ndarray = self.data.sensordata[0:3].copy()
+        """What an ideal gyroscope reads, shape ``(3,)``, rad/s in ``imu_link``.
+
+        MuJoCo's own gyroscope is computed before a step moves the body: it is one step behind the pose.
+        """
+        rates: np.ndarray = self._base_to_imu @ self.data.qvel[3:6]
         return rates
 
     @property
     def specific_force(self) -> np.ndarray:
-        """What an ideal accelerometer reads, shape ``(3,)``, m/s^2 in ``imu_link`` (+g on z at rest)."""
-        force: np.ndarray = self.data.sensordata[3:6].copy()
+        """What an ideal accelerometer reads, shape ``(3,)``, m/s^2 in ``imu_link`` (+g on z at rest).
+
+        Of the step that ends now: exactly what the velocity changed by.
+        """
+        force: np.ndarray = self.data.sensordata[:3].copy()
         return force
 
     def step(self, command: Sequence[float] | np.ndarray) -> None:
@@ -211,3 +218,11 @@ class Millirobot:
             common = min(len(getattr(old, name)), len(getattr(self.data, name)))
             getattr(self.data, name)[:common] = getattr(old, name)[:common]
         self.data.time = old.time
+
+
+def _base_to_imu(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """Return the rotation ``(3, 3)`` from the axes of ``base_link`` to those of ``imu_link``."""
+    mujoco.mj_kinematics(model, data)
+    base = data.body("base_link").xmat.reshape(3, 3)
+    rotation: np.ndarray = data.site("imu").xmat.reshape(3, 3).T @ base
+    return rotation

@@ -72,9 +72,8 @@ def build_spec(terrain: Terrain, seed: int = 0) -> mujoco.MjSpec:
             joint.armature = CRANK_ARMATURE
             joint.damping[0] = CRANK_DAMPING
     site = spec.body("imu_link").add_site(name="imu")
-    for kind, name in ((mujoco.mjtSensor.mjSENS_GYRO, "gyro"),
-                       (mujoco.mjtSensor.mjSENS_ACCELEROMETER, "accelerometer")):
-        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=site.name)
+    spec.add_sensor(name="accelerometer", type=mujoco.mjtSensor.mjSENS_ACCELEROMETER, objtype=mujoco.mjtObj.mjOBJ_SITE,
+                    objname=site.name)
 
     if add_ground(spec, terrain, seed, (_FLOOR, _ROBOT)):
         _round_hull(base)

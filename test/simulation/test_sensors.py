@@ -117,10 +117,24 @@ def test_range_and_resolution_of_the_inertial_sensor() -> None:
     for sample in _inertial(robot, 1)[:20]:
         for values, step in ((sample.angular_velocity, 1.06585e-3), (sample.specific_force, 2.3942e-3)):
             np.testing.assert_allclose(values / step, np.round(values / step), atol=1e-6)
-    robot.data.sensordata[:6] = [100.0, -100.0, 0.0, 500.0, -500.0, 9.81]
+    robot.data.qvel[3:6] = [100.0, -100.0, 0.0]
+    robot.data.sensordata[:3] = [500.0, -500.0, 9.81]
     sample = _inertial(robot, 1)[0]
     np.testing.assert_allclose(sample.angular_velocity[:2], np.radians([2000.0, -2000.0]), rtol=1e-4)
     np.testing.assert_allclose(sample.specific_force[:2], [78.45, -78.45], rtol=1e-3)
+
+
+def test_inertial_readings_belong_to_the_pose_of_their_stamp() -> None:
+    """A reading tells how the body turned and what its velocity gained in the millisecond that ends at its stamp."""
+    robot = Millirobot(CARPET, 2)
+    turns, gains = [], []
+    for _ in range(500):
+        before, velocity = Rotation.from_quat(robot.quaternion), robot.data.qvel[:3].copy()
+        robot.step([30.0, 40.0])
+        turns.append((before.inv() * Rotation.from_quat(robot.quaternion)).as_rotvec() / 1e-3 - robot.angular_velocity)
+        gains.append((robot.data.qvel[:3] - velocity) / 1e-3 + [0.0, 0.0, 9.81] - before.apply(robot.specific_force))
+    assert np.abs(turns).max() < 1e-6
+    assert np.abs(gains).max() < 0.05, "of peaks beyond 50 m/s^2"
 
 
 def test_noise_is_not_the_same_on_every_axis_or_sample(resting: Millirobot) -> None:
