@@ -12,10 +12,10 @@ import numpy as np
 
 from l2a_ros.benchmarks.leg_stops import time_to_rest, time_to_stop
 from l2a_ros.benchmarks.table import Row, at_most
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.measurement import Converter
 from l2a_ros.driver.telemetry import unpack_record
 from l2a_ros.errors import UserError
+from l2a_ros.robot.calibration import Calibration
 
 _SECOND = 1_000_000_000
 #: Columns of the files that the operator writes. Times are ns of the wall clock.

@@ -17,13 +17,13 @@ import yaml
 
 from l2a_ros.bringup.fault_texts import config_faults, read_faults
 from l2a_ros.bringup.words import ARGUMENTS, HARDWARE, SIM, Argument, arguments_of
-from l2a_ros.driver.calibration import load_calibration
 from l2a_ros.driver.ports import DEFAULT_PORT, check_port
 from l2a_ros.driver.profiles import find_profile
 from l2a_ros.errors import UserError, unknown_name
 from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
 from l2a_ros.learning.methods import method_names
 from l2a_ros.planning.planners import planner_names
+from l2a_ros.robot.calibration import load_calibration
 from l2a_ros.robot.mocap import mocap_types
 from l2a_ros.robot.share import share_file
 from l2a_ros.simulation.faults import parse_faults

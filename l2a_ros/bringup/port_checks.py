@@ -12,13 +12,13 @@ from serial.tools import list_ports
 
 from l2a_ros.bringup.findings import Finding, fail, ok, skipped, warn
 from l2a_ros.driver import ports
-from l2a_ros.driver.calibration import load_calibration
 from l2a_ros.driver.port import PortError
 from l2a_ros.driver.probe import probe
 from l2a_ros.driver.profiles import find_profile, profile_names
 from l2a_ros.driver.sampling import Sampled, sample
 from l2a_ros.driver.session import Phase
 from l2a_ros.errors import UserError
+from l2a_ros.robot.calibration import load_calibration
 
 PORT, RIGHTS, USE, LATENCY, FIRMWARE = "port", "rights", "use", "latency timer", "firmware"
 TELEMETRY, BATTERY, INERTIAL = "telemetry", "battery", "inertial unit"

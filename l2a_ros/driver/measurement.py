@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from l2a_ros.driver import units
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.plausibility import elapsed_us, way
 from l2a_ros.driver.telemetry import TelemetryRecord
+from l2a_ros.robot.calibration import Calibration
 
 #: The bias is the mean of so many samples of a robot at rest.
 REST_SAMPLES = 50

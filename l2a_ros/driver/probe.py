@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.port import Alarm, Port, PortError
 from l2a_ros.driver.profiles import Profile
 from l2a_ros.driver.session import SECOND, Event, LinkSettings, Phase, Session
+from l2a_ros.robot.calibration import Calibration
 
 
 def converse(url: str, baud: int, session: Session, clock: Callable[[], int], seconds: float) -> Iterator[list[Event]]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.measurement import Measurement
 from l2a_ros.driver.probe import converse
 from l2a_ros.driver.profiles import Profile
 from l2a_ros.driver.session import LegAngles, LinkSettings, Phase, Session
+from l2a_ros.robot.calibration import Calibration
 
 
 @dataclass

@@ -18,7 +18,6 @@ from enum import StrEnum
 import numpy as np
 
 from l2a_ros.driver import packets
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.device_clock import DeviceClock
 from l2a_ros.driver.frames import Frame, FrameDecoder, OtherFrame, Rx16, TxStatus, encode_tx16
 from l2a_ros.driver.link_figures import LinkFigures
@@ -29,6 +28,7 @@ from l2a_ros.driver.profiles import Framing, MotionGuard, Profile
 from l2a_ros.driver.telemetry import RECORD_SIZE, unpack_record
 from l2a_ros.driver.uart_frames import UartDecoder, encode_uart
 from l2a_ros.driver.units import POSITION_STEP, VELOCITY_STEP
+from l2a_ros.robot.calibration import Calibration
 
 SECOND = 1_000_000_000
 #: Time between two tries of a step of the start, ns.

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from l2a_ros.driver.calibration import load_calibration
 from l2a_ros.driver.profiles import find_profile, profile_names
 from l2a_ros.driver.session import SECOND, LinkSettings, Session
 from l2a_ros.errors import UserError
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.limits import ACCELERATION, LIMITS_SCHEMA
 from l2a_ros.nodes.parameters import Parameter
+from l2a_ros.robot.calibration import load_calibration
 from l2a_ros.safety.guard import Monitors, RobotGuard
 from l2a_ros.safety.monitors import BatteryMonitor, Geofence, LinkWatchdog, StallMonitor, TiltMonitor
 from l2a_ros.safety.motor_gate import MotorGate

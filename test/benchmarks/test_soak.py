@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from l2a_ros.benchmarks.kills import VICTIMS, judge_kill, kill_rows, moving_for
 from l2a_ros.benchmarks.leg_stops import time_to_rest, time_to_stop
 from l2a_ros.benchmarks.soak import SampleCheck, find_losses, unplug_times
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.measurement import Converter
 from l2a_ros.driver.telemetry import TelemetryRecord
+from l2a_ros.robot.calibration import Calibration
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = 1_000_000_000

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.measurement import Converter
 from l2a_ros.driver.telemetry import TelemetryRecord
+from l2a_ros.robot.calibration import Calibration
 
 G = 9.80665
 TURN = 2.0 * math.pi

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l2a_ros.driver.calibration import Calibration
 from l2a_ros.driver.emulator.firmware import Firmware, sent_record
 from l2a_ros.driver.emulator.wire import Wire
 from l2a_ros.driver.frames import FrameDecoder, Tx16, encode_rx16
@@ -19,6 +18,7 @@ from l2a_ros.driver.packets import Packet, decode_packet
 from l2a_ros.driver.profiles import PROFILES
 from l2a_ros.driver.session import SECOND, Event, LegAngles, LinkSettings, Phase, Restarted, Session
 from l2a_ros.driver.telemetry import TelemetryRecord, unpack_record
+from l2a_ros.robot.calibration import Calibration
 from l2a_ros.robot.limits import REVOLUTION
 from l2a_ros.simulation.faults import parse_faults
 from l2a_ros.simulation.millirobot import Millirobot

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2a_ros.driver.calibration import Calibration, load_calibration
 from l2a_ros.errors import UserError
+from l2a_ros.robot.calibration import Calibration, Mounting, load_calibration
 
 ALL = """
 swap_sides: true
@@ -23,6 +24,10 @@ imu_rotation:
 gyro_bias: [0.1, -0.2, 1.3]
 acceleration_bias: [0.5, 0, -0.5]
 acceleration_scale: [0.96, 1, 1.04]
+driver_corrects_imu: false
+imu_position: [0.01, 0, -0.02]
+mocap_position: [0, 0.003, 0.04]
+mocap_rotation: [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 """
 BAD = {
     "list": "- 1\n- 2", "word": "yes please", "number": "3", "unknown": "leg_sign: [1, 1]",
@@ -43,6 +48,9 @@ BAD = {
     "deep row": "imu_rotation: [[[1], 0, 0], [0, 1, 0], [0, 0, 1]]",
     "mixed rows": "imu_rotation: [[1, 0, 0], 5, [0, 0, 1]]", "four rows":
         "imu_rotation: [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]",
+    "switch number": "driver_corrects_imu: 0", "far unit": "imu_position: [0, 0, 1.5]",
+    "far body": "mocap_position: [-2, 0, 0]", "flat body": "mocap_position: [0, 0]",
+    "mirrored body": "mocap_rotation: [[1, 0, 0], [0, 1, 0], [0, 0, -1]]", "body row": "mocap_rotation: [1, 0, 0]",
     "object": "leg_signs: !!python/object/apply:os.getcwd []", "abyss": "[" * 5000, "lines": '"a\\nb": 1',
 }
 
@@ -67,7 +75,9 @@ def refused(path: str) -> str:
 def test_every_field(tmp_path: Path) -> None:
     assert load_calibration(written(tmp_path, ALL)) == Calibration(
         swap_sides=True, leg_signs=(-1, 1), leg_zeros=(0.25, -3), imu_rotation=((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
-        gyro_bias=(0.1, -0.2, 1.3), acceleration_bias=(0.5, 0, -0.5), acceleration_scale=(0.96, 1, 1.04))
+        gyro_bias=(0.1, -0.2, 1.3), acceleration_bias=(0.5, 0, -0.5), acceleration_scale=(0.96, 1, 1.04),
+        driver_corrects_imu=False, imu_position=(0.01, 0, -0.02), mocap_position=(0, 0.003, 0.04),
+        mocap_rotation=((0, 0, 1), (1, 0, 0), (0, 1, 0)))
 
 
 def test_the_default_changes_nothing() -> None:
@@ -76,6 +86,17 @@ def test_the_default_changes_nothing() -> None:
     assert default.leg_signs == (1, 1) and default.leg_zeros == (0, 0) and not default.swap_sides
     assert default.gyro_bias is None and default.acceleration_scale == (1, 1, 1)
     assert default.imu_rotation == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
+
+def test_the_estimator_corrects_what_the_driver_does_not(tmp_path: Path) -> None:
+    calibration = load_calibration(written(tmp_path, ALL))
+    placed = Mounting((0, 0.003, 0.04), ((0, 0, 1), (1, 0, 0), (0, 1, 0)), (0.01, 0, -0.02))
+    assert replace(calibration, driver_corrects_imu=True).mounting == placed
+    assert calibration.mounting == replace(
+        placed, imu_rotation=((0, 1, 0), (-1, 0, 0), (0, 0, 1)), gyro_bias=(0.1, -0.2, 1.3),
+        acceleration_bias=(0.5, 0, -0.5), acceleration_scale=(0.96, 1, 1.04))
+    assert replace(calibration, gyro_bias=None).mounting.gyro_bias == (0, 0, 0)
+    assert Calibration().mounting == Mounting()
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "null", "---\n", "{}", "gyro_bias: null", "swap_sides:"])
