@@ -30,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_soak(benches)
     _add_kills(benches)
     _add_robots(benches)
+    _add_estimation(benches)
 
 
 def run_loop(args: argparse.Namespace) -> int:
@@ -194,5 +195,28 @@ def _add_robots(benches: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_robots(args: argparse.Namespace) -> int:
     """Run trials on the simulator and through driver and emulated firmware by turns, and compare their errors."""
     from l2a_ros.cli._robots import run
+
+    return run(args)
+
+
+def _add_estimation(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    estimation = benches.add_parser("estimation", help="the state estimate against the truth and by its own account")
+    estimation.add_argument("--seeds", type=int, default=50, help="walks (default: 50)")
+    estimation.add_argument("--seconds", type=float, default=20.0, help="simulated time of each, s (default: 20)")
+    estimation.add_argument("--rate-seeds", type=int, default=10,
+                            help="walks with every rate of the inertial unit (default: 10)")
+    estimation.add_argument("--terrain", default="carpet", help="floor (default: carpet)")
+    estimation.add_argument("--only", action="append", metavar="CASE",
+                            help="only this case: accuracy, differences, consistency, rates or cost; may be repeated")
+    estimation.add_argument("--quick", action="store_true", help="two walks of 5 s: whether it works at all")
+    estimation.add_argument("--workers", type=int, default=2, help="walks studied at once (default: 2)")
+    estimation.add_argument("--out", type=Path, help="write moments.csv and estimation.png into this folder")
+    estimation.add_argument("--json", type=Path, help="also write the figures to this file")
+    estimation.set_defaults(run=run_estimation)
+
+
+def run_estimation(args: argparse.Namespace) -> int:
+    """Follow simulated walks with the motion filter and compare it with the truth."""
+    from l2a_ros.cli._estimation import run
 
     return run(args)
