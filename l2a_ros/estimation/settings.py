@@ -31,8 +31,8 @@ class FilterSettings:
         2e-4, 1e-6, 0.1, "standard deviation of a pose's position, m; 0.2 mm is usual for a room of a few metres. Too "
                          "small: the estimate trembles with every pose; too large: it lags behind")
     mocap_attitude_noise: float = setting(
-        1.75e-3, 1e-5, 0.5, "standard deviation of a pose's attitude on each axis, rad; 0.1 degrees for a marker set of "
-                            "10 cm, in inverse proportion to its size")
+        1.75e-3, 1e-5, 0.5, "standard deviation of a pose's attitude on each axis, rad; 0.1 degrees for a marker set "
+                            "of 10 cm, in inverse proportion to its size")
     gyro_noise: float = setting(
         2.1e-3, 1e-6, 1.0, "standard deviation of one gyroscope reading, rad/s (measured at rest: 0.12 deg/s)")
     gyro_scale_error: float = setting(
@@ -45,7 +45,7 @@ class FilterSettings:
     accelerometer_noise: float = setting(
         0.045, 1e-5, 10.0, "standard deviation of one accelerometer reading, m/s^2 (measured at rest: 0.03 to 0.05)")
     accelerometer_scale_error: float = setting(
-        0.017, 0.0, 0.2, "standard deviation of the accelerometer's scale, as a fraction; measured at rest: 0.037 off")
+        0.03, 0.0, 0.2, "standard deviation of the accelerometer's scale, as a fraction; measured at rest: 0.037 off")
     accelerometer_bias_spread: float = setting(
         0.3, 0.0, 5.0, "standard deviation of the accelerometer's bias at the start, m/s^2 (data sheet: 0.5 to 0.8)")
     accelerometer_bias_walk: float = setting(
@@ -58,16 +58,20 @@ class FilterSettings:
         0.0015, 0.0, 0.1, "time over which the inertial unit averages (its filter), s. Readings that follow each other "
                           "no slower are means of the time between them; slower ones are momentary values")
     longest_imu_interval: float = setting(
-        0.03, 0.001, 1.0, "readings of the inertial unit that are further apart are not integrated, s: a stride of 2 to "
-                          "9 Hz looks like another motion then")
+        0.03, 0.001, 1.0, "readings of the inertial unit that are further apart are not integrated, s: a stride of 2 "
+                          "to 9 Hz looks like another motion then")
     motion_acceleration: float = setting(
-        1.0, 0.001, 100.0, "how much the velocity changes by itself, m/s per root of a second: what is believed between "
-                           "readings that are too far apart to tell")
+        1.0, 0.001, 100.0, "how much the velocity changes by itself, m/s per root of a second: what is believed "
+                           "between readings that are too far apart to tell")
     motion_turning: float = setting(
         0.67, 0.001, 100.0, "how much the body turns by itself, rad per root of a second: the same for the attitude")
     mocap_latency: float = setting(
         -1.0, -1.0, 0.5, "age of a pose at its stamp, s: what the capture system takes and its driver does not take "
                          "off. -1 estimates it against the inertial unit")
+    mocap_latency_spread: float = setting(
+        0.01, 0.0, 0.5, "standard deviation of the latency before it is known, s")
+    mocap_jitter: float = setting(
+        2e-4, 0.0, 0.1, "standard deviation of what is left of the latency from pose to pose once it is known, s")
     gate: float = setting(
         38.0, 1.0, 1e6, "poses with a larger squared Mahalanobis distance (6 degrees of freedom) from the prediction "
                         "are refused; 38 refuses one good pose in a million")
@@ -81,7 +85,7 @@ class FilterSettings:
     maximum_turn_rate: float = setting(
         35.0, 0.1, 1000.0, "poses that the robot could only reach by turning faster are refused, rad/s")
     maximum_coast: float = setting(
-        0.3, 0.0, 60.0, "there is a state for so long after the last good pose, s, if it is sure enough")
+        0.35, 0.0, 60.0, "there is a state for so long after the last good pose, s, if it is sure enough")
     maximum_position_spread: float = setting(
         0.03, 0.001, 10.0, "and for as long as the standard deviation of the position is no larger, m")
     reacquire_time: float = setting(

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that the motion filter knows at one moment of its samples' time, and how one more sample changes it.
+
+What is here is taken back when a late sample comes: a copy is a snapshot.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from l2a_ros.estimation.error_state import ATTITUDE, GYRO_BIAS, LONGEST_STEP, POSITION, SIZE, VELOCITY, FilterState
+from l2a_ros.estimation.inertial import Differences, InertialModel, Reading
+from l2a_ros.estimation.pose_checks import (
+    TURN_NOISE,
+    WAY_NOISE,
+    Pose,
+    Predicted,
+    Refusal,
+    Track,
+    distance,
+    follow,
+    is_believed,
+    turn_between,
+)
+from l2a_ros.estimation.quaternions import Vector, conjugate, matrix, product, rotation_vector, turned
+from l2a_ros.estimation.settings import FilterSettings
+
+_SECOND = 1e9
+#: The bias of the gyroscope is measured over so long at rest, s, from so many readings.
+REST_TIME, REST_READINGS = 0.3, 10
+#: Standard deviation that says that the robot moves, as a multiple of the gyroscope's noise.
+REST_SPREAD = 5.0
+#: What a body at rest may turn all the same, for instance while its legs give way, rad/s.
+REST_DOUBT = 0.01
+#: Rate of turn that says the same, rad/s, on top of that.
+MOVING = 0.05
+#: A prediction that is older (s) or less sure (m) judges poses no more: the gate would let the recorded jumps pass.
+JUDGEMENT, JUDGEMENT_SPREAD = 1.0, 0.05
+#: Time over which the consistency of the innovations is averaged, in poses.
+NIS_MEMORY = 100
+
+
+class Rest:
+    """Readings of a stretch in which the gyroscope may be at rest; never changed but replaced."""
+
+    __slots__ = ("begin", "count", "squares", "sums")
+
+    def __init__(self, begin: int, count: int = 0, sums: Vector = (0.0, 0.0, 0.0),
+                 squares: Vector = (0.0, 0.0, 0.0)) -> None:
+        self.begin, self.count, self.sums, self.squares = begin, count, sums, squares
+
+    def after(self, rate: Sequence[float]) -> Rest:
+        """Return it with one more reading."""
+        x, y, z = rate
+        (a, b, c), (d, e, f) = self.sums, self.squares
+        return Rest(self.begin, self.count + 1, (a + x, b + y, c + z), (d + x * x, e + y * y, f + z * z))
+
+    def mean(self) -> Vector:
+        """Return the mean rate, rad/s."""
+        a, b, c = self.sums
+        return a / self.count, b / self.count, c / self.count
+
+    def spread(self) -> float:
+        """Return the largest standard deviation on an axis, rad/s."""
+        return math.sqrt(max(0.0, *(square / self.count - mean * mean
+                                    for square, mean in zip(self.squares, self.mean(), strict=True))))
+
+
+class Situation:
+    """See the module; :meth:`pass_reading` and :meth:`pass_pose` take samples in the order of their time.
+
+    Args:
+        settings: of the filter.
+        model: of the inertial unit.
+    """
+
+    __slots__ = ("bias_is_measured", "counts", "filter", "frozen", "last_good", "last_pose", "last_raw", "model",
+                 "moving_square", "next_pose", "next_reading", "nis", "readings", "rest", "settings", "time", "track",
+                 "turn", "turn_from", "turn_spread")
+
+    def __init__(self, settings: FilterSettings, model: InertialModel) -> None:
+        self.settings, self.model = settings, model
+        #: Moment up to which everything was taken in, ns.
+        self.time = -(2**62)
+        #: Numbers of the first reading and pose that were not.
+        self.next_reading = self.next_pose = 0
+        self.filter: FilterState | None = None
+        self.readings = Differences()
+        self.last_good, self.last_pose, self.last_raw = -(2**62), None, None
+        self.frozen = False
+        self.track: Track | None = None
+        self.counts = {reason.value: 0 for reason in Refusal} | {"used": 0, "reacquired": 0}
+        self.nis = 1.0
+        self.rest: Rest | None = None
+        self.bias_is_measured = False
+        self.moving_square = 0.0
+        #: Rate of turn by the poses alone, in base_link, rad/s; its spread; and the attitude that it counts from.
+        self.turn: Vector = (0.0, 0.0, 0.0)
+        self.turn_spread = math.inf
+        self.turn_from: tuple[int, tuple[float, float, float, float]] | None = None
+
+    last_pose: Pose | None
+    last_raw: tuple[float, ...] | None
+
+    def copy(self) -> Situation:
+        """Return a snapshot."""
+        other = copy.copy(self)
+        other.counts = dict(self.counts)
+        if self.filter is not None:
+            other.filter = self.filter.copy()
+        return other
+
+    # Motion ----------------------------------------------------------------------------------------------------------
+
+    def integrate(self, readings: Sequence[Reading], start: int, until: int) -> None:
+        """Go on to a moment (ns) by the readings, the first of which has the number ``start``."""
+        state, model, longest = self.filter, self.model, self.settings.longest_imu_interval
+        index, end = self.next_reading - start, len(readings)
+        time = self.time
+        while index < end and readings[index].stamp <= until:
+            reading = readings[index]
+            if state is not None and reading.stamp > time:
+                state.advance(model.between(self.readings, reading, time, reading.stamp), reading.stamp)
+                if state.seconds >= LONGEST_STEP:
+                    state.catch_up(self.settings)
+            time = max(time, reading.stamp)
+            self._note(reading, longest)
+            index += 1
+        self.next_reading = index + start
+        if time < until:
+            if state is not None:
+                last = self.readings.last
+                if index < end:
+                    stretch = model.between(self.readings, readings[index], time, until)
+                else:
+                    # The newest reading holds for a while; behind it nothing is known.
+                    held = time if last is None else min(until, last.stamp + round(longest * _SECOND))
+                    if time < held < until:
+                        state.advance(model.held(self.readings, time, held), held)
+                        time = held
+                    stretch = model.held(self.readings, time, until)
+                state.advance(stretch, until)
+                if state.seconds >= LONGEST_STEP:
+                    state.catch_up(self.settings)
+            time = until
+        self.time = time
+
+    def _note(self, reading: Reading, longest: float) -> None:
+        self.readings = self.readings.after(reading, longest)
+        rate = reading.values[:3]
+        bias = (0.0, 0.0, 0.0) if self.filter is None else self.filter.gyro_bias
+        square = sum((value - each) ** 2 for value, each in zip(rate, bias, strict=True))
+        self.moving_square += 0.1 * (square - self.moving_square)
+        if not self.bias_is_measured:
+            self._watch_rest(reading.stamp, rate)
+
+    def _watch_rest(self, stamp: int, rate: Sequence[float]) -> None:
+        rest = self.rest
+        if rest is None or stamp - rest.begin > 2 * REST_TIME * _SECOND:
+            rest = Rest(stamp)
+        self.rest = rest = rest.after(rate)
+        if stamp - rest.begin < REST_TIME * _SECOND or rest.count < REST_READINGS:
+            return
+        self.rest = None
+        if rest.spread() > REST_SPREAD * self.settings.gyro_noise:
+            return
+        self.bias_is_measured = True
+        if self.filter is not None:
+            self._take_bias(rest)
+        else:
+            self.rest = rest
+
+    def _take_bias(self, rest: Rest) -> None:
+        state = self.filter
+        assert state is not None
+        state.catch_up(self.settings)
+        state.correct_gyro_bias(rest.mean(), REST_DOUBT)
+        self.rest = None
+
+    def is_moving(self) -> bool:
+        """Whether the gyroscope says so; without one, it may."""
+        return not self.has_imu() or math.sqrt(self.moving_square) > REST_SPREAD * self.settings.gyro_noise + MOVING
+
+    def has_imu(self) -> bool:
+        """Whether there were readings just before that follow each other fast enough to be integrated."""
+        last = self.readings.last
+        return (last is not None and self.readings.steps > 0
+                and self.time - last.stamp <= 2.0 * self.settings.longest_imu_interval * _SECOND)
+
+    # Poses -----------------------------------------------------------------------------------------------------------
+
+    def pass_pose(self, pose: Pose, timing_spread: float) -> None:
+        """Take a pose of now, or refuse it.
+
+        Args:
+            pose: that passed the bounds.
+            timing_spread: standard deviation of the moment at which it was taken, s.
+        """
+        repeated = pose.raw == self.last_raw
+        self.last_raw = pose.raw
+        self.frozen = repeated and (self.frozen or self.is_moving())
+        if repeated:
+            # Says nothing new. A robot at rest may look like that where poses have no noise.
+            self.counts[Refusal.FROZEN] += 1
+            if not self.frozen and self.filter is not None:
+                self.last_good = self.time
+            return
+        state = self.filter
+        if state is None:
+            self.track = track = follow(self.track, pose, None, self.settings)
+            if is_believed(track, None, 0.0, False, self.settings):
+                self.begin(track)
+            return
+        state.catch_up(self.settings)
+        innovation = state.innovation(pose.position, pose.quaternion, self._noise(timing_spread))
+        since = (self.time - self.last_good) / _SECOND
+        if self.can_judge() and innovation.distance <= self.settings.gate and self._is_reachable(pose, since):
+            state.correct(innovation)
+            self.nis += (innovation.distance / 6.0 - self.nis) / NIS_MEMORY
+            self._believe(pose)
+            return
+        predicted = Predicted(state.position, state.quaternion, float(np.trace(state.covariance[ATTITUDE, ATTITUDE])))
+        self.track = track = follow(self.track, pose, predicted, self.settings)
+        if is_believed(track, predicted, since, self.has_imu(), self.settings):
+            self.counts["reacquired"] += 1
+            self.begin(track)
+        else:
+            self.counts[Refusal.GATE] += 1
+
+    def can_judge(self) -> bool:
+        """Whether one pose near the prediction is enough: it is neither old nor vague. Covariance caught up."""
+        state = self.filter
+        return state is not None and (self.time - self.last_good <= JUDGEMENT * _SECOND
+                                      and state.position_spread() <= JUDGEMENT_SPREAD)
+
+    def _is_reachable(self, pose: Pose, since: float) -> bool:
+        last = self.last_pose
+        return last is None or (
+            distance(last.position, pose.position) <= self.settings.maximum_speed * since + WAY_NOISE
+            and math.hypot(*turn_between(last.quaternion, pose.quaternion))
+            <= self.settings.maximum_turn_rate * since + TURN_NOISE)
+
+    def _noise(self, timing_spread: float) -> np.ndarray:
+        s, state = self.settings, self.filter
+        assert state is not None
+        noise = np.zeros((6, 6))
+        noise.reshape(-1)[::7] = (s.mocap_position_noise**2,) * 3 + (s.mocap_attitude_noise**2,) * 3
+        if timing_spread > 0.0:
+            # A moment too late is a place further on.
+            velocity, rate = np.array(state.velocity) * timing_spread, np.array(self.rate_in_map()) * timing_spread
+            noise[:3, :3] += np.outer(velocity, velocity)
+            noise[3:, 3:] += np.outer(rate, rate)
+        return noise
+
+    def begin(self, track: Track) -> None:
+        """Put the filter at the end of a track; what is known of the biases stays."""
+        s, pose, before = self.settings, track.last, self.filter
+        covariance = np.zeros((SIZE, SIZE))
+        seconds = max(1e-3, (pose.stamp - track.middle.stamp) / _SECOND)
+        speed = 2.0 * (s.mocap_position_noise / seconds) ** 2 + s.motion_acceleration**2 * seconds
+        for block, variance in ((POSITION, s.mocap_position_noise**2), (VELOCITY, speed),
+                                (ATTITUDE, s.mocap_attitude_noise**2)):
+            covariance[block, block] = np.eye(3) * variance
+        biases = slice(9, SIZE)
+        if before is None:
+            covariance[biases, biases] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3)
+            self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance)
+            if self.bias_is_measured and self.rest is not None:
+                self._take_bias(self.rest)
+        else:
+            covariance[biases, biases] = before.covariance[biases, biases]
+            self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance,
+                                      before.gyro_bias, before.force_bias)
+        self.turn_from = None
+        self._believe(pose)
+
+    def _believe(self, pose: Pose) -> None:
+        self.counts["used"] += 1
+        self.last_good, self.last_pose, self.track = self.time, pose, None
+        state = self.filter
+        assert state is not None
+        if self.turn_from is not None:
+            seconds = (self.time - self.turn_from[0]) / _SECOND
+            if 0.0 < seconds:
+                x, y, z = rotation_vector(product(conjugate(self.turn_from[1]), state.quaternion))
+                self.turn = (x / seconds, y / seconds, z / seconds)
+                # Half of what it may change by over the span, for it is the mean of the span.
+                self.turn_spread = math.hypot(1.5 * self.settings.mocap_attitude_noise / seconds,
+                                              self.settings.motion_turning / math.sqrt(seconds))
+        self.turn_from = (self.time, state.quaternion)
+
+    # What turns ------------------------------------------------------------------------------------------------------
+
+    def rate(self) -> tuple[Vector, Vector]:
+        """Return the angular velocity in ``base_link`` (rad/s) and its standard deviation, by readings or by poses."""
+        last, state = self.readings.last, self.filter
+        assert state is not None
+        longest = self.settings.longest_imu_interval * _SECOND
+        if last is not None and self.time - last.stamp <= longest:
+            x, y, z = last.values[:3]
+            a, b, c = state.gyro_bias
+            # It may have changed since the reading as it changes from reading to reading.
+            before = self.readings.before
+            interval = longest if before is None else last.stamp - before.stamp
+            share = min(1.0, (self.time - last.stamp) / max(1, interval))
+            diagonal = state.covariance.diagonal()[GYRO_BIAS].tolist()
+            spread = [math.sqrt(self.settings.gyro_noise**2 + bias + share * share * change)
+                      for bias, change in zip(diagonal, self.readings.first[:3], strict=True)]
+            return (x - a, y - b, z - c), (spread[0], spread[1], spread[2])
+        if self.turn_from is None or self.time - self.turn_from[0] > longest:
+            return (0.0, 0.0, 0.0), (self.settings.maximum_turn_rate,) * 3
+        return self.turn, (self.turn_spread,) * 3
+
+    def rate_in_map(self) -> Vector:
+        """Return the angular velocity about the axes of ``map``, rad/s."""
+        assert self.filter is not None
+        return turned(matrix(self.filter.quaternion), self.rate()[0])
