@@ -21,6 +21,8 @@ LEAST_POSES, LEAST_SECONDS = 100, 4.0
 LEAST_LEVER = 0.02
 #: What does not fit, root of the mean square, m: the noise of poses is 0.35 mm, a fingertip that holds is within 1 mm.
 LARGEST_RESIDUAL = 0.003
+#: Of this part of the poses: one in a hundred is an outlier, but a hand that slips is not.
+TAKEN = 0.95
 #: What a position is no good beyond, m (standard error on any axis).
 LARGEST_SPREAD = 0.002
 _ROUNDS = 10
@@ -33,7 +35,7 @@ class Pivot(Outcome):
     Args:
         point: the point in the tracked body ``(3,)``, m.
         spread: its standard error ``(3,)``, m.
-        residual: root of the mean square of what does not fit, m.
+        residual: root of the mean square of what does not fit of all but the worst poses, m.
         centre: the point in ``map`` ``(3,)``, m.
         lever: what the attitudes differ by in the worst direction, 0 to 1 (see ``LEAST_LEVER``).
     """
@@ -62,10 +64,9 @@ def measure_pivot(poses: PoseTrack) -> Pivot:
     for _ in range(_ROUNDS):
         point, centre = _solve(turns, poses.positions, weights)
         lengths = np.linalg.norm(poses.positions + turns @ point - centre, axis=1)
-        # All but the worst poses are good ones, but a hand that slips is no worst pose.
         weights = biweight(lengths)
     spread = left_out_spread(lambda used: _solve(turns, poses.positions, weights * used)[0], len(poses))
-    residual = math.sqrt(float(weights @ lengths**2 / weights.sum()))
+    residual = math.sqrt(float(np.mean(np.sort(lengths)[:math.ceil(TAKEN * len(lengths))] ** 2)))
     problem = ""
     if residual > LARGEST_RESIDUAL:
         problem = f"the point moved by {1e3 * residual:.1f} mm (at most {1e3 * LARGEST_RESIDUAL:g}); hold it fixed"

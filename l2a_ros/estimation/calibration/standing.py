@@ -7,7 +7,7 @@ The way is given, or is that of a line along which the robot is slid forward: a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -52,28 +52,30 @@ def measure_standing(poses: PoseTrack, heading: float | None = None) -> Standing
     """
     unknown = Standing(np.full((3, 3), math.nan), np.full(3, math.nan), math.nan if heading is None else heading, 0.0)
     if len(poses) < LEAST_POSES or poses.seconds[-1] - poses.seconds[0] < LEAST_SECONDS:
-        return _refused(unknown, f"only {len(poses)} poses; is the body tracked?")
+        return replace(unknown, problem=f"only {len(poses)} poses; is the body tracked?")
     if heading is not None:
         if problem := motion_of(poses):
-            return _refused(unknown, problem)
+            return replace(unknown, problem=problem)
         return _stood(poses, heading)
     rests = _rests(poses)
     if len(rests) < 2:
-        return _refused(unknown, "it must stand still for a second, be slid forward, and stand still for a second; "
-                                 f"it stood still {['never', 'once'][len(rests)]}")
+        return replace(unknown, problem="it must stand still for a second, be slid forward, and stand still for a "
+                                        f"second; it stood still {['never', 'once'][len(rests)]}")
     first, last = poses.part(rests[0]), poses.part(rests[-1])
     way = np.median(last.positions, axis=0) - np.median(first.positions, axis=0)
     length = float(np.hypot(way[0], way[1]))
     if length < LEAST_WAY:
-        return _refused(unknown, f"it was slid by {100 * length:.1f} cm; {100 * LEAST_WAY:.0f} cm and more are needed")
+        return replace(unknown, problem=f"it was slid by {100 * length:.1f} cm; {100 * LEAST_WAY:.0f} cm and more are "
+                                        "needed")
     slope = math.atan2(way[2], length)
     if abs(slope) > LARGEST_SLOPE:
-        return _refused(unknown, f"it went {'up' if slope > 0 else 'down'} by {math.degrees(abs(slope)):.1f} deg on "
-                                 "the way; the floor must be level, and z of motion capture must point up")
+        return replace(unknown, problem=f"it went {'up' if slope > 0 else 'down'} by {math.degrees(abs(slope)):.1f} "
+                                        "deg on the way; the floor must be level, and z of motion capture point up")
     a, b = first.attitudes.mean(), last.attitudes.mean()
     turn = float((a.inv() * b).magnitude())
     if turn > LARGEST_TURN:
-        return _refused(unknown, f"it turned by {math.degrees(turn):.1f} deg on the way; slide it along a straight edge")
+        return replace(unknown, problem=f"it turned by {math.degrees(turn):.1f} deg on the way; slide it along a "
+                                        "straight edge")
     both = PoseTrack(np.concatenate([first.seconds, last.seconds]), np.vstack([first.positions, last.positions]),
                      Rotation.concatenate([first.attitudes, last.attitudes]))
     found = _stood(both, math.atan2(way[1], way[0]))
@@ -111,6 +113,3 @@ def _rests(poses: PoseTrack) -> list[slice]:
             start = i
     return rests
 
-
-def _refused(found: Standing, problem: str) -> Standing:
-    return Standing(found.rotation, found.spread, found.heading, found.way, problem=problem)

@@ -9,7 +9,7 @@ it; the time is the one at which both agree best. Done again with weights that l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
@@ -29,6 +29,8 @@ LEAST_TURN = math.pi
 LEAST_RATE = 0.15
 #: How much of the motion both must share.
 LEAST_AGREEMENT = 0.9
+#: And in how much of the time, by the weights: 0.8 where nothing but noise is between them.
+LEAST_USED = 0.5
 #: What a rotation is no good beyond, rad (standard error about any axis).
 LARGEST_SPREAD = math.radians(1.5)
 #: Range of the ratio of the rates: the gyroscope's data sheet says 3 %.
@@ -76,22 +78,23 @@ def measure_turning(readings: ImuTrack, poses: PoseTrack) -> Turning:
     unknown = Turning(np.full((3, 3), math.nan), np.full(3, math.nan), math.nan, np.full(3, math.nan), math.nan,
                       math.nan, math.nan, np.zeros(3))
     if len(readings) < 2 or len(poses) < 2:
-        return _refused(unknown, f"{len(readings)} readings of the inertial unit and {len(poses)} poses; both are "
-                                 "needed")
+        return replace(unknown, problem=f"{len(readings)} readings of the inertial unit and {len(poses)} poses; both "
+                                        "are needed")
     step = float(np.median(np.diff(readings.seconds)))
     if step > LONGEST_STEP:
-        return _refused(unknown, f"the inertial unit is read every {step:.2f} s; {LONGEST_STEP:g} s or less are needed")
+        return replace(unknown, problem=f"the inertial unit is read every {step:.2f} s; {LONGEST_STEP:g} s or less are "
+                                        "needed")
     pose_step = float(np.median(np.diff(poses.seconds)))
-    starts, ends, turns = _turns(poses, max(INTERVAL, 2.0 * step, 1.5 * pose_step))
+    interval = max(INTERVAL, 2.0 * step, 1.5 * pose_step)
+    starts, ends, turns = _turns(poses, interval)
     integral = cumulative_trapezoid(readings.rates, readings.seconds, axis=0, initial=0.0)
     fit = _Fit(readings.seconds, integral, starts, ends, turns)
     if fit.count < LEAST_INTERVALS:
-        return _refused(unknown, f"only {fit.count * max(INTERVAL, 2.0 * step):.1f} s in which there are poses and "
-                                 f"readings; turn it for {LEAST_INTERVALS * INTERVAL:.0f} s and more")
-    unknown = Turning(unknown.rotation, unknown.spread, math.nan, unknown.bias, math.nan, math.nan, math.nan,
-                      turned_about(poses))
-    if problem := _hardly_turned(fit.turned, unknown.turned):
-        return _refused(unknown, problem)
+        return replace(unknown, problem=f"only {fit.count * interval:.1f} s in which there are poses and readings; "
+                                        f"turn it for {LEAST_INTERVALS * interval:.0f} s and more")
+    unknown = replace(unknown, turned=turned_about(poses))
+    if problem := _hardly_turned(fit.turned, interval, unknown.turned):
+        return replace(unknown, problem=problem)
     all_of_it = np.ones(fit.count)
     result, weights = fit.robust(all_of_it)
 
@@ -100,42 +103,40 @@ def measure_turning(readings: ImuTrack, poses: PoseTrack) -> Turning:
         return np.array([*(Rotation.from_matrix(other.rotation @ result.rotation.T)).as_rotvec(), other.latency])
 
     spreads = left_out_spread(again, fit.count)
-    found = Turning(result.rotation, spreads[:3], result.residual, result.bias, result.latency, float(spreads[3]),
+    # The one sees noise that lasts, the other is steadier.
+    spread = np.maximum(spreads[:3], fit.spread(result, weights))
+    found = Turning(result.rotation, spread, result.residual, result.bias, result.latency, float(spreads[3]),
                     result.ratio, unknown.turned)
-    return _refused(found, _problem(found, result.agreement))
+    return replace(found, problem=_problem(found, result.agreement, float(weights.mean())))
 
 
-def _problem(found: Turning, agreement: float) -> str:
+def _problem(found: Turning, agreement: float, used: float) -> str:
     if not LEAST_RATIO <= found.ratio <= LARGEST_RATIO and agreement > 0.5:
         hint = "does the driver publish rad/s?" if found.ratio < 0.5 else "is the body tracked the robot?"
         return f"poses turn {found.ratio:.2g} times as fast as the gyroscope says; {hint}"
-    if agreement < LEAST_AGREEMENT:
-        return (f"poses and readings show the same motion to {100 * max(agreement, 0.0):.0f} % only; is the tracked "
-                f"body this robot, fixed to it, and are both stamped by one clock?")
+    if agreement < LEAST_AGREEMENT or used < LEAST_USED:
+        shared = max(agreement, 0.0) if used >= LEAST_USED else used
+        return (f"poses and readings show the same motion to {100 * shared:.0f} % only; is the tracked body this "
+                f"robot, fixed to it, and are both stamped by one clock?")
     if found.spread.max() > LARGEST_SPREAD:
         return (f"the axes are known to {math.degrees(found.spread.max()):.1f} deg only; turn it for longer, about "
                 "all axes, without a rest")
     return ""
 
 
-def _hardly_turned(turns: np.ndarray, turned: np.ndarray) -> str:
+def _hardly_turned(rates: np.ndarray, interval: float, turned: np.ndarray) -> str:
     """Return which axis was not turned about enough, empty if all were."""
-    centred = turns - turns.mean(axis=0)
+    centred = rates - rates.mean(axis=0)
     _, strengths, axes = np.linalg.svd(centred, full_matrices=False)
     weakest = axes[2]
-    rate = float(strengths[2] / math.sqrt(len(turns)))
-    total = float(np.abs(turns @ weakest).sum() * INTERVAL)
+    rate = float(strengths[2] / math.sqrt(len(rates)))
+    total = float(np.abs(rates @ weakest).sum() * interval)
     if rate >= LEAST_RATE and total >= LEAST_TURN:
         return ""
     about = "xyz"[int(np.argmax(np.abs(weakest)))]
     seen = ", ".join(f"{axis} {math.degrees(angle):.0f}" for axis, angle in zip("xyz", turned, strict=True))
     return (f"it was hardly turned about {about} of the tracked body (turned in all, deg: {seen}); turn it there and "
             f"back about all three axes")
-
-
-def _refused(found: Turning, problem: str) -> Turning:
-    return Turning(found.rotation, found.spread, found.residual, found.bias, found.latency, found.latency_spread,
-                   found.ratio, found.turned, problem=problem)
 
 
 def _turns(poses: PoseTrack, interval: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -220,6 +221,14 @@ class _Fit:
             result, lengths = self._solve(latency, weights)
             weights = np.where(given, biweight(lengths), 0.0)
         return result, weights
+
+    def spread(self, result: _Result, weights: np.ndarray) -> np.ndarray:
+        """Return the standard errors ``(3,)`` of a rotation about the body's axes if residuals are white noise, rad."""
+        turned = _centred(self.turned, weights)
+        squares = (weights[:, None, None] * turned[:, :, None] * turned[:, None, :]).sum(axis=0)
+        information = np.trace(squares) * np.eye(3) - squares
+        spread: np.ndarray = result.residual * np.sqrt(np.diag(np.linalg.inv(information)))
+        return spread
 
     def _solve(self, latency: float, weights: np.ndarray) -> tuple[_Result, np.ndarray]:
         read = self.read(latency)
