@@ -38,6 +38,8 @@ POSITION, VELOCITY, ATTITUDE, GYRO_BIAS, ACCELEROMETER_BIAS = (slice(3 * i, 3 * 
 _MEASURED = np.array([0, 1, 2, 6, 7, 8])
 #: The covariance follows the motion at least this often, s: within it the body is taken to turn little.
 LONGEST_STEP = 0.01
+#: Time over which the mean velocity is taken, s: a few strides of 2 to 9 Hz.
+STRIDES = 0.3
 _ZERO3: Vector = (0.0, 0.0, 0.0)
 _ZERO9 = (0.0,) * 9
 
@@ -53,17 +55,22 @@ class FilterState:
         covariance: ``(15, 15)``.
     """
 
-    __slots__ = ("covariance", "force_bias", "gain_variance", "gyro_bias", "lever", "lever_way", "position",
-                 "quaternion", "seconds", "stamp", "turn_variance", "velocity", "way_force", "way_gyro", "way_way")
+    __slots__ = ("covariance", "force_bias", "gain_variance", "gyro_bias", "kept", "lever", "lever_way",
+                 "mean_velocity", "position", "quaternion", "seconds", "stamp", "turn_variance", "velocity",
+                 "way_force", "way_gyro", "way_way")
 
     def __init__(self, stamp: int, position: Vector, velocity: Vector, quaternion: Quaternion,
                  covariance: np.ndarray, gyro_bias: Vector = _ZERO3, force_bias: Vector = _ZERO3) -> None:
         self.stamp, self.position, self.velocity, self.quaternion = stamp, position, velocity, quaternion
         self.gyro_bias, self.force_bias, self.covariance = gyro_bias, force_bias, covariance
+        #: Over some strides, m/s in ``map``: what is left of the velocity where nothing measures it.
+        self.mean_velocity = velocity
         self._forget_sums()
 
     def _forget_sums(self) -> None:
         self.seconds = 0.0
+        #: Share of an error of the velocity that is left.
+        self.kept = 1.0
         #: Sums of force (turned into map) over time, once and twice.
         self.lever, self.lever_way = _ZERO3, _ZERO3
         #: Sums of the attitude's matrix over time: for the gyroscope's bias, the accelerometer's once and twice.
@@ -101,7 +108,15 @@ class FilterState:
                           m[6] * ux + m[7] * uy + m[8] * uz)
             share = (ax + ay + az) / 3.0
             gx, gy, gz = lx, ly, lz + share * GRAVITY
-        (px, py, pz), (vx, vy, vz) = self.position, self.velocity
+        (px, py, pz), (vx, vy, vz), (ux, uy, uz) = self.position, self.velocity, self.mean_velocity
+        if ax + ay + az < 3.0:
+            # A body that shakes does not run away: what it has too much of its mean velocity, it loses.
+            kept = math.exp(-(1.0 - (ax + ay + az) / 3.0) * dt / stretch.memory)
+            lost = (1.0 - kept) / dt
+            lx, ly, lz = lx - lost * (vx - ux), ly - lost * (vy - uy), lz - lost * (vz - uz)
+            self.kept *= kept
+        share = min(1.0, dt / STRIDES)
+        self.mean_velocity = (ux + share * (vx - ux), uy + share * (vy - uy), uz + share * (vz - uz))
         self.position = (px + (vx + half * lx) * dt, py + (vy + half * ly) * dt, pz + (vz + half * lz) * dt)
         self.velocity = (vx + lx * dt, vy + ly * dt, vz + lz * dt)
         self.stamp = stamp
@@ -133,7 +148,9 @@ class FilterState:
         if dt == 0.0:
             return
         transition = _IDENTITY.copy()
-        transition[0, 3] = transition[1, 4] = transition[2, 5] = dt
+        kept = self.kept
+        transition[0, 3] = transition[1, 4] = transition[2, 5] = 0.5 * (1.0 + kept) * dt
+        transition[3, 3] = transition[4, 4] = transition[5, 5] = kept
         (lx, ly, lz), (wx, wy, wz) = self.lever, self.lever_way
         transition[3, 7], transition[3, 8], transition[4, 6] = lz, -ly, -lz
         transition[4, 8], transition[5, 6], transition[5, 7] = lx, ly, -lx

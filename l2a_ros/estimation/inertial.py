@@ -19,6 +19,9 @@ from l2a_ros.estimation.settings import FilterSettings
 
 #: Error of the trapezoid rule, as a share of the second difference of the readings.
 SAMPLING = 0.29
+#: How much worse an error of the readings is than one of the belief that nothing happens: the sum of many of the former
+#: grows without end, but a body that shakes stays where it is.
+CAUTION = 4.0
 #: Error of a reading that is held until the next one, as a share of the first difference.
 HOLDING = 0.7
 #: Time over which the differences are averaged, s.
@@ -78,6 +81,7 @@ class Stretch(NamedTuple):
         force_trust: the same of the acceleration.
         turn_variance: of the rotation over the stretch ``(3,)``, rad^2.
         gain_variance: of the gain in velocity ``(3,)``, m^2/s^2.
+        memory: how long a velocity lasts where the force is not trusted, s.
     """
 
     seconds: float
@@ -87,6 +91,7 @@ class Stretch(NamedTuple):
     force_trust: Vector
     turn_variance: Vector
     gain_variance: Vector
+    memory: float
 
 
 _ZERO: Vector = (0.0, 0.0, 0.0)
@@ -137,7 +142,7 @@ class InertialModel:
     def unknown(self, seconds: float) -> Stretch:
         """Return a stretch of which nothing is known but what the body can do."""
         turning, gain = self._turning * seconds, self._accelerating * seconds
-        return Stretch(seconds, _ZERO, _ZERO, _ZERO, _ZERO, (turning,) * 3, (gain,) * 3)
+        return Stretch(seconds, _ZERO, _ZERO, _ZERO, _ZERO, (turning,) * 3, (gain,) * 3, self._s.motion_memory)
 
     def _stretch(self, seconds: float, interval: float, values: Sequence[float],
                  sampling: Sequence[float] | None) -> Stretch:
@@ -160,17 +165,19 @@ class InertialModel:
         variances[5] += slack
         if sampling is None:
             return Stretch(seconds, values[:3], values[3:], _ALL, _ALL,  # type: ignore[arg-type]
-                           (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]))
+                           (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]),
+                           self._s.motion_memory)
         trusts = []
         for i, each in enumerate(sampling):
             # The better of two: what the readings say, and that bodies do not turn and gain speed without end.
             prior = (self._turning if i < 3 else self._accelerating) * seconds
             error = each * per_reading
-            trust = prior / (prior + error)
-            variances[i] = trust * error + trust * trust * variances[i]
+            trust = prior / (prior + CAUTION * error)
+            variances[i] = (1.0 - trust) ** 2 * prior + trust * trust * (error + variances[i])
             trusts.append(trust)
         return Stretch(seconds, values[:3], values[3:], tuple(trusts[:3]), tuple(trusts[3:]),  # type: ignore[arg-type]
-                       (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]))
+                       (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]),
+                       self._s.motion_memory)
 
 
 def root_mean_square(squares: Sequence[float]) -> float:

@@ -158,7 +158,7 @@ class MotionFilter:
         pose = self._mounting.base_pose(sample)
         self.reset()
         self._now.time = stamp
-        track = Track(pose, pose, 1, None, True, 0.0, pose)
+        track = Track(pose, pose, 1, None, 0.0, pose)
         self._now.begin(track)
         self._now.last_good -= round((self._settings.maximum_coast + 1.0) * _SECOND)
         self._now.last_pose = None

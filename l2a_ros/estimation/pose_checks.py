@@ -103,7 +103,6 @@ class Track(NamedTuple):
         last: pose.
         length: number of poses.
         begin: what the filter predicted at the first pose; None before it knows anything.
-        agrees: whether it turned as the filter predicted, all the way.
         turned: largest turn since the first pose, rad.
         middle: a pose from the way, for the velocity.
     """
@@ -112,7 +111,6 @@ class Track(NamedTuple):
     last: Pose
     length: int
     begin: Predicted | None
-    agrees: bool
     turned: float
     middle: Pose
 
@@ -131,23 +129,30 @@ class Track(NamedTuple):
 
 
 def follow(track: Track | None, pose: Pose, predicted: Predicted | None, settings: FilterSettings) -> Track:
-    """Return the track with one more pose, or a new one where it cannot follow."""
+    """Return the track with one more pose, or a new one where that cannot follow or turns otherwise than predicted.
+
+    Args:
+        track: so far; None to begin one.
+        pose: of now.
+        predicted: where the filter believes the robot to be now; None if it cannot tell.
+        settings: of the filter.
+    """
     if track is None:
-        return Track(pose, pose, 1, predicted, True, 0.0, pose)
+        return Track(pose, pose, 1, predicted, 0.0, pose)
     seconds = (pose.stamp - track.last.stamp) / _SECOND
     turn = math.hypot(*turn_between(track.last.quaternion, pose.quaternion))
     if (distance(track.last.position, pose.position) > settings.maximum_speed * seconds + WAY_NOISE
             or turn > settings.maximum_turn_rate * seconds + TURN_NOISE or seconds > settings.maximum_coast):
-        return Track(pose, pose, 1, predicted, True, 0.0, pose)
+        return Track(pose, pose, 1, predicted, 0.0, pose)
     way = turn_between(track.first.quaternion, pose.quaternion)
-    agrees = track.agrees
     if track.begin is not None and predicted is not None:
         believed = turn_between(track.begin.quaternion, predicted.quaternion)
         grown = math.sqrt(max(0.0, predicted.turn_variance - track.begin.turn_variance))
-        agrees = agrees and math.dist(way, believed) <= TURN_TOLERANCE + 3.0 * grown
+        if math.dist(way, believed) > TURN_TOLERANCE + 3.0 * grown:
+            return Track(pose, pose, 1, predicted, 0.0, pose)
     # The velocity is that of the last 30 ms or so.
     middle = track.last if pose.stamp - track.middle.stamp > 0.03 * _SECOND else track.middle
-    return Track(track.first, pose, track.length + 1, track.begin, agrees, max(track.turned, math.hypot(*way)), middle)
+    return Track(track.first, pose, track.length + 1, track.begin, max(track.turned, math.hypot(*way)), middle)
 
 
 def is_believed(track: Track, predicted: Predicted | None, since: float, has_imu: bool,
@@ -155,7 +160,7 @@ def is_believed(track: Track, predicted: Predicted | None, since: float, has_imu
     """Tell whether a track is the robot.
 
     Args:
-        track: of poses that agree with each other.
+        track: of poses that agree with each other and with the inertial unit.
         predicted: where the filter believes the robot to be; None if it knows nothing.
         since: time since the last pose that was used, s.
         has_imu: whether there is an inertial unit to agree with.
@@ -164,8 +169,6 @@ def is_believed(track: Track, predicted: Predicted | None, since: float, has_imu
     if predicted is None:
         return track.length >= 3
     if track.seconds < settings.reacquire_time or track.length < 3:
-        return False
-    if has_imu and not track.agrees:
         return False
     reach = NEAR + min(NEAR_SPEED * since, NEAR_LIMIT)
     is_near = distance(predicted.position, track.last.position) <= reach

@@ -58,11 +58,14 @@ class FilterSettings:
         0.0015, 0.0, 0.1, "time over which the inertial unit averages (its filter), s. Readings that follow each other "
                           "no slower are means of the time between them; slower ones are momentary values")
     longest_imu_interval: float = setting(
-        0.03, 0.001, 1.0, "readings of the inertial unit that are further apart are not integrated, s: a stride of 2 "
+        0.015, 0.001, 1.0, "readings of the inertial unit that are further apart are not integrated, s: a stride of 2 "
                           "to 9 Hz looks like another motion then")
     motion_acceleration: float = setting(
         1.0, 0.001, 100.0, "how much the velocity changes by itself, m/s per root of a second: what is believed "
                            "between readings that are too far apart to tell")
+    motion_memory: float = setting(
+        0.2, 0.02, 100.0, "how long the body moves faster or slower than on average, s; the same. A body that does not "
+                           "shake has a long memory")
     motion_turning: float = setting(
         0.67, 0.001, 100.0, "how much the body turns by itself, rad per root of a second: the same for the attitude")
     mocap_latency: float = setting(

@@ -224,8 +224,9 @@ class Situation:
             self._believe(pose)
             return
         predicted = Predicted(state.position, state.quaternion, float(np.trace(state.covariance[ATTITUDE, ATTITUDE])))
-        self.track = track = follow(self.track, pose, predicted, self.settings)
-        if is_believed(track, predicted, since, self.has_imu(), self.settings):
+        has_imu = self.has_imu()
+        self.track = track = follow(self.track, pose, predicted if has_imu else None, self.settings)
+        if is_believed(track, predicted, since, has_imu, self.settings):
             self.counts["reacquired"] += 1
             self.begin(track)
         else:
