@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How late motion capture is against the inertial unit: a constant latency, estimated from what both saw turn.
 
-A pose that is stamped ``t`` shows the body as it was at ``t - latency``. The rotation from one pose to a later one, as a
+A pose that is stamped ``t`` shows the body as it was at ``t - latency``. The rotation from one pose to a later one, a
 rotation vector in the body's own axes, is compared with the gyroscope's integral over the same span, shifted by a
 candidate. The best candidate has the smallest disagreement, apart from a constant one: that is the gyroscope's bias.
 
@@ -9,6 +9,9 @@ The gyroscope is integrated once, to second order (Bortz 1971: the integral of t
 angle times the rate), so that no rotation has to be composed per candidate. What this leaves out grows with the third
 power of the turn in one span: 1 % of a turn of 0.5 rad. The first search leaves out the second order too, which is some
 per cent; it only has to find the right valley.
+
+Readings that are further apart than the unit averages are taken at their stamps, as the filter takes them. If they are
+means of the time before, the estimate is early by half of that time, and so is the filter: to it, this is the latency.
 
 Legs repeat themselves: a latency that is wrong by one stride fits a steady walk nearly as well. Whether the second best
 valley is really worse is decided by a paired test over pieces of the window, and so is the spread: neighbouring spans
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,7 +40,7 @@ KEPT = 0.8
 #: A span whose squared disagreement is so many times the median is an outlier (of three normal axes 1 in 30000).
 OUTLIER = 10.0
 #: Fewer spans than this say nothing.
-LEAST_SPANS = 60
+LEAST_SPANS = 40
 #: More are not used, in the first search and later; a faster motion capture is thinned out.
 MOST_SEARCHED, MOST_SPANS = 150, 400
 #: The window is cut into so many pieces, whose errors are taken for independent.
@@ -44,12 +49,17 @@ PIECES = 8
 CLEARLY, FACTOR = 4.0, 1.25
 #: So much worse even between candidates, it needs no test.
 FAR = 20.0
-#: The best candidate must explain this share of what the poses turned.
-LEAST_EXPLAINED = 0.5
+#: The best candidate must explain this share of what the poses turned: of walks 0.93 and more at 50 Hz, at wrong
+#: candidates less than 0.7.
+LEAST_EXPLAINED = 0.75
 #: Half the distance over which the derivative is taken, s.
 _HALF = 0.001
 #: A quaternion's length may be off by so much.
 _NORM_TOLERANCE = 0.01
+#: Nothing is known better than this, s: stamps are whole milliseconds at best.
+_FINEST = 2e-5
+#: Two estimates that are further apart than so many standard deviations contradict each other.
+_CONTRADICTION = 4.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ class _Gyroscope:
 
 
 class _Spans(NamedTuple):
-    """Pairs of poses: times of the first and of the second ``(n,)``, s, and rotation vectors between them ``(3, n)``."""
+    """Pairs of poses: times of first and second ``(n,)``, s, and rotation vectors from one to the other ``(3, n)``."""
 
     begin: np.ndarray
     end: np.ndarray
@@ -193,11 +203,106 @@ def estimate_latency(imu_stamps: np.ndarray, rates: np.ndarray, pose_stamps: np.
         return _unknown("gyroscope and motion capture do not see the same turning")
     for other in valleys[1:]:
         if abs(other - fit.latency) > 2.0 * STEP and not _is_worse(gyroscope, spans, durations, other, fit):
-            return _unknown(f"{1000.0 * other:.0f} ms would fit nearly as well as {1000.0 * fit.latency:.0f}: the motion "
-                            "repeats itself")
+            return _unknown(f"the motion repeats itself: {1000.0 * other:.0f} ms would fit nearly as well as "
+                            f"{1000.0 * fit.latency:.0f}")
     if fit.spread > settings.largest_spread:
         return _unknown(f"it spreads by {1000.0 * fit.spread:.1f} ms")
     return LatencyEstimate(fit.latency, fit.spread, True, "")
+
+
+class LatencyEstimator:
+    """Keeps the samples of the last seconds, searches now and then, and remembers what it found.
+
+    The latency is constant: what was known stays known while the robot stands, and searches are averaged. Two searches
+    in a row that contradict what was known replace it.
+
+    Samples come in order of their stamps; late, repeated and unreadable ones are left out. What it says depends on the
+    samples and on the stamps of the updates alone.
+
+    Args:
+        settings: of the search.
+    """
+
+    def __init__(self, settings: LatencySettings = LatencySettings()) -> None:
+        self._settings = settings
+        self._kept = round((settings.window + settings.latest - settings.earliest) * _SECOND)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._imu_stamps, self._rates = array("q"), array("d")
+        self._pose_stamps, self._quaternions = array("q"), array("d")
+        self._searched: int | None = None
+        self._contradictions = 0
+        #: What is known of the latency.
+        self.estimate = _unknown("no samples yet")
+        #: What the last search said.
+        self.newest = self.estimate
+
+    def copy(self) -> LatencyEstimator:
+        """Return another one that knows the same and goes its own way."""
+        other = LatencyEstimator.__new__(LatencyEstimator)
+        vars(other).update(vars(self))
+        other._imu_stamps, other._rates = self._imu_stamps[:], self._rates[:]
+        other._pose_stamps, other._quaternions = self._pose_stamps[:], self._quaternions[:]
+        return other
+
+    def add_imu(self, stamp: int, angular_velocity: Sequence[float]) -> None:
+        """Take a reading of the gyroscope: stamp in ns, ``(3,)`` rad/s in ``base_link``."""
+        self._add(self._imu_stamps, self._rates, stamp, angular_velocity)
+
+    def add_pose(self, stamp: int, quaternion: Sequence[float]) -> None:
+        """Take the attitude of a pose: stamp in ns, ``(4,)`` x y z w."""
+        self._add(self._pose_stamps, self._quaternions, stamp, quaternion)
+
+    def _add(self, stamps: array[int], values: array[float], stamp: int, row: Sequence[float]) -> None:
+        if stamps and stamp <= stamps[-1] or not all(map(math.isfinite, row)):
+            return
+        stamps.append(stamp)
+        values.extend(row)
+        # Not one by one: each time half of them go.
+        if stamp - stamps[0] > 2 * self._kept:
+            first = bisect_left(stamps, stamp - self._kept)
+            width = len(row)
+            del stamps[:first], values[:first * width]
+
+    def update(self, stamp: int) -> LatencyEstimate:
+        """Search if it is time, and return what is known.
+
+        Args:
+            stamp: time of the samples, ns; a search is due in every new period of the settings.
+        """
+        period = stamp // round(self._settings.period * _SECOND)
+        if period != self._searched and self._pose_stamps:
+            self._searched = period
+            since = self._pose_stamps[-1] - self._kept
+            imu, poses = bisect_left(self._imu_stamps, since), bisect_left(self._pose_stamps, since)
+            self.newest = estimate_latency(
+                np.array(self._imu_stamps[imu:], dtype=np.int64), np.array(self._rates[3 * imu:]).reshape(-1, 3),
+                np.array(self._pose_stamps[poses:], dtype=np.int64),
+                np.array(self._quaternions[4 * poses:]).reshape(-1, 4), self._settings)
+            self._learn(self.newest)
+        return self.estimate
+
+    def _learn(self, new: LatencyEstimate) -> None:
+        old = self.estimate
+        if not new.is_known:
+            if not old.is_known:
+                self.estimate = new
+            return
+        variance, new_variance = old.spread**2, new.spread**2
+        if old.is_known and (new.latency - old.latency)**2 > _CONTRADICTION**2 * (variance + new_variance):
+            self._contradictions += 1
+            if self._contradictions < 2:
+                return
+        elif old.is_known:
+            # Windows overlap: each search has so much that the ones before had too.
+            new_variance *= max(1.0, self._settings.window / self._settings.period)
+            weight = variance / (variance + new_variance)
+            latency = old.latency + weight * (new.latency - old.latency)
+            new = LatencyEstimate(latency, max(math.sqrt((1.0 - weight) * variance), _FINEST), True, "")
+        self._contradictions = 0
+        self.estimate = new
 
 
 def _spans(times: np.ndarray, quaternions: np.ndarray, settings: LatencySettings) -> _Spans:
