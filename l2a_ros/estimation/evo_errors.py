@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from l2a_ros.estimation.trajectory_errors import Trajectory
+from l2a_ros.estimation.trajectory_errors import Trajectory, root_mean_square
 
 #: More poses are thinned out: evo keeps several 4 x 4 matrices for each.
 MOST_POSES = 20_000
@@ -21,13 +21,13 @@ MOST_POSES = 20_000
 
 @dataclass(frozen=True)
 class EvoErrors:
-    """Root mean squares as evo finds them; NaN where it finds no pair.
+    """Root mean squares as evo finds them; NaN where the recording is shorter than the interval.
 
     Args:
         poses: how many were compared: every k-th of a long trajectory.
         translation: absolute, m.
         angle: absolute, rad.
-        relative: by interval in s: translation (m) and angle (rad).
+        relative: by interval in s, where poses come often enough: translation (m) and angle (rad).
     """
 
     poses: int
@@ -55,23 +55,21 @@ def evo_errors(truth: Trajectory, estimate: Trajectory, intervals: tuple[float, 
     truth, estimate = truth.part(chosen), estimate.part(chosen)
     if len(truth) < 3:
         return None
-    both = tuple(PoseTrajectory3D(positions_xyz=each.positions, orientations_quat_wxyz=each.quaternions[:, [3, 0, 1, 2]],
-                                  timestamps=(each.stamps - truth.stamps[0]) / 1e9) for each in (truth, estimate))
+    both = tuple(PoseTrajectory3D(each.positions, each.quaternions[:, [3, 0, 1, 2]],
+                                  (each.stamps - truth.stamps[0]) / 1e9) for each in (truth, estimate))
 
-    def figure(metric: Any) -> float:
-        try:
-            metric.process_data(both)
-        except FilterException:
-            return math.nan
-        return float(np.sqrt(np.mean(np.square(metric.error))))
+    def figures(kind_of_metric: Any, **options: Any) -> tuple[float, float]:
+        found = []
+        for kind in (PoseRelation.translation_part, PoseRelation.rotation_angle_rad):
+            metric = kind_of_metric(kind, **options)
+            try:
+                metric.process_data(both)
+            except FilterException:
+                return math.nan, math.nan
+            found.append(root_mean_square(metric.error))
+        return found[0], found[1]
 
-    kinds = PoseRelation.translation_part, PoseRelation.rotation_angle_rad
     step = float(np.median(np.diff(truth.stamps))) / 1e9
-    relative = {}
-    for interval in intervals:
-        count = round(interval / step)
-        translation, angle = (figure(RPE(kind, delta=count, delta_unit=Unit.frames, all_pairs=True)) if count else math.nan
-                              for kind in kinds)
-        relative[interval] = translation, angle
-    absolute, turned = (figure(APE(kind)) for kind in kinds)
-    return EvoErrors(len(truth), absolute, turned, relative)
+    relative = {interval: figures(RPE, delta=count, delta_unit=Unit.frames, all_pairs=True)
+                for interval in intervals if (count := round(interval / step))}
+    return EvoErrors(len(truth), *figures(APE), relative)

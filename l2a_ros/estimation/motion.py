@@ -43,6 +43,7 @@ class MotionEstimate:
         gyro_bias: rad/s in ``imu_link`` ``(3,)``, already taken off.
         acceleration_bias: m/s^2 in ``imu_link`` ``(3,)``, already taken off.
         health: whether it may be used.
+        since: moment since which it follows one track, ns: then it was begun, or put somewhere else.
     """
 
     stamp: int
@@ -55,3 +56,4 @@ class MotionEstimate:
     gyro_bias: np.ndarray
     acceleration_bias: np.ndarray
     health: Health
+    since: int

@@ -28,8 +28,8 @@ from l2a_ros.robot.calibration import Mounting
 from l2a_ros.robot.samples import ImuSample, PoseSample
 
 _SECOND = 1_000_000_000
-#: A sample may come so late, ns.
-HISTORY = _SECOND // 2
+#: A sample may come so late, s.
+HISTORY = 0.5
 #: Snapshots are so far apart, ns: going back costs what happened since.
 SNAPSHOTS = _SECOND // 50
 #: Readings without poses wait so long before they are taken in for good, ns: a pose may come that is older.
@@ -62,10 +62,13 @@ class MotionFilter:
     Args:
         settings: what is believed of sensors, robot and room.
         mounting: how the sensors sit on the body.
+        history: samples may come so late, and moments so far back be asked for, s.
     """
 
-    def __init__(self, settings: FilterSettings | None = None, mounting: Mounting | None = None) -> None:
+    def __init__(self, settings: FilterSettings | None = None, mounting: Mounting | None = None,
+                 history: float = HISTORY) -> None:
         self._settings = settings or FilterSettings()
+        self._history = round(history * _SECOND)
         self._mounting = MountedSensors(mounting or Mounting())
         self._model = InertialModel(self._settings)
         self._refused = {reason.value: 0 for reason in Refusal}
@@ -216,7 +219,7 @@ class MotionFilter:
     def _snap(self) -> None:
         snapshots, now = self._snapshots, self._now
         snapshots.append(now.copy())
-        while len(snapshots) > 2 and snapshots[1].time < now.time - HISTORY:
+        while len(snapshots) > 2 and snapshots[1].time < now.time - self._history:
             snapshots.popleft()
         oldest = snapshots[0]
         if oldest.next_reading - self._first_reading > 256:
@@ -229,10 +232,13 @@ class MotionFilter:
     # Answers ---------------------------------------------------------------------------------------------------------
 
     def _situation(self, stamp: int) -> Situation:
-        """Return what is known of a moment by all samples up to it."""
+        """Return what is known of a moment by all samples up to it; nothing of one that is too long ago."""
         start = self._now
         if stamp < start.time:
-            start = next((each for each in reversed(self._snapshots) if each.time <= stamp), self._snapshots[0])
+            start = next((each for each in reversed(self._snapshots) if each.time <= stamp),
+                         Situation(self._settings, self._model))
+            if start.filter is None:
+                return start.copy()
         situation = start.copy()
         self._pass_poses(situation, stamp, False)
         if stamp > situation.time:
@@ -250,7 +256,7 @@ class MotionFilter:
         position, velocity, covariance = self._mounting.base_motion(state, rate)
         return MotionEstimate(
             stamp, position, np.array(state.quaternion), velocity, np.array(rate), covariance, np.array(rate_spread),
-            np.array(state.gyro_bias), np.array(state.force_bias), self._health(situation))
+            np.array(state.gyro_bias), np.array(state.force_bias), self._health(situation), situation.began)
 
     def _health(self, situation: Situation) -> Health:
         if situation.filter is None:

@@ -98,6 +98,33 @@ class FilterSettings:
         check_ranges(self)
 
 
+#: What the velocity in the state may be.
+VELOCITIES = ("mean", "momentary")
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """How old what the other sensors said may be. SI units.
+
+    Raises:
+        UserError: for a value out of its range.
+    """
+
+    maximum_imu_age: float = setting(0.15, 0.001, 60.0, "there is no state when imu/data_raw is older, s")
+    maximum_crank_age: float = setting(0.15, 0.001, 60.0, "there is no state when joint_states is older, s")
+    maximum_telemetry_age: float = setting(0.3, 0.001, 60.0, "there is no state when motor_telemetry is older, s")
+    maximum_battery_age: float = setting(3.0, 0.001, 600.0, "there is no state when battery_state is older, s")
+    imu_required: bool = field(default=True, metadata={"description":
+        "whether there is no state without imu/data_raw. Without it, poses alone tell how the body turns"})
+    state_velocity: str = field(default="mean", metadata={
+        "choices": VELOCITIES, "description":
+        "velocity in robot_state: its mean over the last control period, as published and as the shipped models know "
+        "it, or the momentary one"})
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
 def check_ranges(settings: Any) -> None:
     """Refuse a dataclass of :func:`setting` fields that holds a value out of its range.
 
@@ -105,6 +132,11 @@ def check_ranges(settings: Any) -> None:
         UserError: naming the setting, its range and the value.
     """
     for each in fields(settings):
+        if "choices" in each.metadata and getattr(settings, each.name) not in each.metadata["choices"]:
+            raise UserError(f"{each.name} must be one of {', '.join(each.metadata['choices'])}, "
+                            f"not '{getattr(settings, each.name)}'")
+        if "minimum" not in each.metadata:
+            continue
         value, low, high = getattr(settings, each.name), each.metadata["minimum"], each.metadata["maximum"]
         if not low <= value <= high:
             raise UserError(f"{each.name} must be from {low:g} to {high:g}, not {value:g}")

@@ -78,9 +78,9 @@ class Situation:
         model: of the inertial unit.
     """
 
-    __slots__ = ("bias_is_measured", "counts", "filter", "frozen", "last_good", "last_pose", "last_raw", "model",
-                 "moving_square", "next_pose", "next_reading", "nis", "readings", "rest", "settings", "time", "track",
-                 "turn", "turn_from", "turn_spread")
+    __slots__ = ("began", "bias_is_measured", "counts", "filter", "frozen", "last_good", "last_pose", "last_raw",
+                 "model", "moving_square", "next_pose", "next_reading", "nis", "readings", "rest", "settings", "time",
+                 "track", "turn", "turn_from", "turn_spread")
 
     def __init__(self, settings: FilterSettings, model: InertialModel) -> None:
         self.settings, self.model = settings, model
@@ -90,6 +90,7 @@ class Situation:
         self.next_reading = self.next_pose = 0
         self.filter: FilterState | None = None
         self.readings = Differences()
+        self.began = -(2**62)
         self.last_good, self.last_pose, self.last_raw = -(2**62), None, None
         self.frozen = False
         self.track: Track | None = None
@@ -260,6 +261,7 @@ class Situation:
     def begin(self, track: Track) -> None:
         """Put the filter at the end of a track; what is known of the biases stays."""
         s, pose, before = self.settings, track.last, self.filter
+        self.began = self.time
         covariance = np.zeros((SIZE, SIZE))
         seconds = max(1e-3, (pose.stamp - track.middle.stamp) / _SECOND)
         speed = 2.0 * (s.mocap_position_noise / seconds) ** 2 + s.motion_acceleration**2 * seconds
@@ -281,6 +283,7 @@ class Situation:
 
     def _believe(self, pose: Pose) -> None:
         self.counts["used"] += 1
+        self.began = -(2**62)
         self.last_good, self.last_pose, self.track = self.time, pose, None
         state = self.filter
         assert state is not None

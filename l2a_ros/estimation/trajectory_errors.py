@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a trajectory is from the true one: absolute and relative errors of poses.
 
-Definitions of Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012, section V. With Q the true
-and P the estimated poses at the same stamps:
+Definitions of Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012, section V. With Q the
+true and P the estimated poses at the same stamps:
 
 - absolute trajectory error (ATE): distance between their positions, and angle of the rotation Q^-1 P;
 - relative pose error (RPE) over an interval: translation and angle of (Q_i^-1 Q_j)^-1 (P_i^-1 P_j) for every pair of
@@ -42,8 +42,8 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.stamps)
 
-    def part(self, which: np.ndarray) -> Trajectory:
-        """Return some of the poses, by a mask ``(n,)`` or indices."""
+    def part(self, which: np.ndarray | slice) -> Trajectory:
+        """Return some of the poses, by a mask ``(n,)``, indices or a slice."""
         return Trajectory(self.stamps[which], self.positions[which], self.quaternions[which])
 
     def moved(self, motion: RigidMotion) -> Trajectory:
@@ -87,7 +87,7 @@ def alignment(points: np.ndarray, onto: np.ndarray) -> RigidMotion:
     middle, goal = points.mean(axis=0), onto.mean(axis=0)
     left, sizes, right = np.linalg.svd((onto - goal).T @ (points - middle) / max(1, len(points)))
     if len(points) < 3 or sizes[1] <= _FLAT * max(sizes[0], _FLAT):
-        raise UserError("trajectories on a straight line cannot be aligned; leave out --align, or use a longer recording")
+        raise UserError("a trajectory on a straight line cannot be aligned; leave out --align, or record longer")
     # A reflection would fit as well where the points are nearly in a plane.
     sign = np.sign(np.linalg.det(left) * np.linalg.det(right))
     matrix = left @ np.diag([1.0, 1.0, sign]) @ right

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from l2a_ros.estimation.state_assembler import Estimate, StateAssembler
+from l2a_ros.estimation.state_estimator import Estimate, StateEstimator
 from l2a_ros.robot.limits import STAND
 from l2a_ros.robot.samples import Sample
 from l2a_ros.simulation.battery import Battery
@@ -43,7 +43,7 @@ class InProcessRobot:
         self.robot = Millirobot(terrain, seed, without_wire(faults), heading, battery)
         self._sensors = Sensors(self.robot, seed)
         self._radio = CommandRadio(self.robot.faults, seed)
-        self._assembler = StateAssembler(control_period)
+        self._estimator = StateEstimator(control_period)
         self._period_ms = round(control_period * 1000)
         self.elapsed_ms = 0
         self.samples: list[Sample] = []
@@ -70,8 +70,8 @@ class InProcessRobot:
             self.elapsed_ms += 1
             for sample in self._sensors.sample(self.elapsed_ms, self.stamp):
                 self.samples.append(sample)
-                self._assembler.add(sample)
-        return self._assembler.estimate(self.stamp)
+                self._estimator.add(sample)
+        return self._estimator.estimate(self.stamp)
 
     @property
     def stamp(self) -> int:
