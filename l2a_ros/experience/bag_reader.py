@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading recordings: rosbag2 bags in MCAP or SQLite, whole or damaged, without a ROS installation."""
+"""Reading recordings: rosbag2 bags in MCAP or SQLite, whole or damaged, without a ROS installation.
+
+Bags of ROS 1 are read too; damaged ones are ``rosbag reindex``'s matter.
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import ReaderError
@@ -17,15 +21,29 @@ from l2a_ros.experience.bag_recovery import is_storage, plain_message, scan, sto
 from l2a_ros.experience.bag_writer import typestore
 from l2a_ros.experience.damage import DAMAGE, one_line
 
-if TYPE_CHECKING:
-    from rosbags.typesys.store import Typestore
-
 METADATA = "metadata.yaml"
+#: File of a ROS 1 recording.
+ROS1 = ".bag"
 SECOND = 1_000_000_000
 
 
 class DamagedRecordingError(UserError):
     """Nothing of a recording can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTopic:
+    """A topic of a recording.
+
+    Args:
+        name: fully qualified.
+        type: such as ``sensor_msgs/msg/Imu``, also in recordings of ROS 1.
+        count: of its messages; of a damaged recording, those that can be read.
+    """
+
+    name: str
+    type: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +116,19 @@ class BagReader:
             yield from self._read_whole(bag, bag)
 
     def _read_whole(self, source: Path, bag: Path) -> Iterator[BagMessage]:
-        seen: set[int] = set()
+        # Numbers in a row: a set of them would take ten times the memory, and only damage asks for one.
+        seen = array("q")
         try:
             with AnyReader([source], default_typestore=typestore()) as reader:
                 wanted = [each for each in reader.connections if self._is_wanted(each.topic)]
                 missing = sum(each.msgcount for each in wanted)
+                decode = reader.typestore.deserialize_cdr if reader.is2 else reader.typestore.deserialize_ros1
                 for connection, log_time, raw in reader.messages(wanted) if wanted else ():
                     # Without its metadata the library does not know that a bag is compressed message by message.
-                    data = plain_message(raw)
-                    seen.add(_fingerprint(connection.topic, log_time, data))
+                    data = plain_message(raw) if reader.is2 else raw
+                    seen.append(_fingerprint(connection.topic, log_time, data))
                     missing -= 1
-                    message = self._decode(reader.typestore, connection.topic, connection.msgtype, data)
+                    message = self._decode(decode, connection.topic, connection.msgtype, data)
                     if message is not None:
                         yield BagMessage(connection.topic, connection.msgtype, log_time, header_stamp(message), message,
                                          bag)
@@ -118,7 +138,7 @@ class BagReader:
         except PermissionError as error:
             raise UserError(f"the recording {source} cannot be read: {error.strerror}") from None
         except DAMAGE as error:
-            yield from self._recover(source, bag, one_line(error), seen)
+            yield from self._recover(source, bag, one_line(error), set(seen))
 
     def _recover(self, source: Path, bag: Path, cause: str, seen: set[int]) -> Iterator[BagMessage]:
         """Read what is there and was not read yet, without index and metadata."""
@@ -130,16 +150,16 @@ class BagReader:
                     continue
                 seen.add(fingerprint)
                 found += 1
-                message = self._decode(types, topic, type_name, data)
+                message = self._decode(types.deserialize_cdr, topic, type_name, data)
                 if message is not None:
                     yield BagMessage(topic, type_name, log_time, header_stamp(message), message, bag)
         if not seen:
             raise DamagedRecordingError(f"{bag} is not a readable recording: {cause}")
         self.warnings.append(f"{bag}: damaged, {found} of {len(seen)} messages recovered without its index: {cause}")
 
-    def _decode(self, types: Typestore, topic: str, type_name: str, data: bytes) -> Any:
+    def _decode(self, decode: Callable[[bytes, str], object], topic: str, type_name: str, data: bytes) -> Any:
         try:
-            return types.deserialize_cdr(data, type_name)
+            return decode(data, type_name)
         except DAMAGE as error:
             self._undecoded[topic] += 1
             self._why_undecoded[topic] = one_line(error)
@@ -155,8 +175,8 @@ def read_bag(paths: Path | str | Sequence[Path | str], topics: Collection[str] =
     """Return an iterable over all messages of recordings.
 
     Args:
-        paths: bags, storage files (``.mcap``, ``.db3``, also compressed by rosbag2), or folders that hold bags at any
-            depth.
+        paths: bags, storage files (``.mcap``, ``.db3``, also compressed by rosbag2; ``.bag`` of ROS 1), or folders that
+            hold bags at any depth.
         topics: read only these; empty means all. A name without a leading slash stands for the topics of that name in
             all namespaces.
 
@@ -165,6 +185,34 @@ def read_bag(paths: Path | str | Sequence[Path | str], topics: Collection[str] =
             which nothing can be read.
     """
     return BagReader(find_bags(paths), topics)
+
+
+def recorded_topics(bag: Path) -> list[RecordedTopic]:
+    """Return the topics of a recording, by name.
+
+    Args:
+        bag: the recording's folder or file, as :func:`find_bags` returns it.
+
+    Raises:
+        UserError: if it may not be read, or nothing of it can be.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    cause = ""
+    for source in storage_files(bag) if bag.is_dir() and not (bag / METADATA).is_file() else [bag]:
+        try:
+            with AnyReader([source], default_typestore=typestore()) as reader:
+                for each in reader.connections:
+                    counts[each.topic, each.msgtype] += each.msgcount
+        except PermissionError as error:
+            raise UserError(f"the recording {source} cannot be read: {error.strerror}") from None
+        except DAMAGE as error:
+            cause = one_line(error)
+            for file in storage_files(source) if source.is_dir() else [source]:
+                for topic, type_name, *_ in scan(file, lambda _: True, lambda _: None):
+                    counts[topic, type_name] += 1
+    if cause and not counts:
+        raise DamagedRecordingError(f"{bag} is not a readable recording: {cause}")
+    return [RecordedTopic(name, kind, count) for (name, kind), count in sorted(counts.items())]
 
 
 def find_bags(paths: Path | str | Sequence[Path | str]) -> list[Path]:
@@ -181,15 +229,16 @@ def find_bags(paths: Path | str | Sequence[Path | str]) -> list[Path]:
         if not each.exists():
             raise UserError(f"the recording {each} does not exist")
         if each.is_file():
-            bags = [each] if is_storage(each) else []
+            bags = [each] if is_storage(each) or each.suffix == ROS1 else []
         else:
             # A hidden folder is a recording that is being made, or one that was left unfinished.
-            inside = (p for p in each.rglob("*") if p.is_dir()
-                      and not any(part.startswith(".") for part in p.relative_to(each).parts))
-            bags = sorted(folder for folder in (each, *inside)
-                          if (folder / METADATA).is_file() or storage_files(folder))
+            inside = (p for p in each.rglob("*")
+                      if not any(part.startswith(".") for part in p.relative_to(each).parts))
+            bags = sorted(path for path in (each, *inside)
+                          if (path.suffix == ROS1 and path.is_file())
+                          or (path.is_dir() and ((path / METADATA).is_file() or storage_files(path))))
         if not bags:
-            raise UserError(f"{each} holds no recording (a folder with {METADATA}, or a .mcap or .db3 file)")
+            raise UserError(f"{each} holds no recording (a folder with {METADATA}, or a .mcap, .db3 or {ROS1} file)")
         for bag in bags:
             found.setdefault(bag.resolve(), bag)
     return list(found.values())

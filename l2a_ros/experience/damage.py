@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 from rosbags.highlevel import AnyReaderError
+from rosbags.rosbag1 import ReaderError as Ros1ReaderError
 from rosbags.rosbag2 import ReaderError
 from rosbags.serde import SerdeError
 from rosbags.typesys import TypesysError
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 #: What the libraries raise for damaged bytes: they check little and let the errors of the layers below through. Wrong
 #: lengths ask for more memory than there is.
-DAMAGE = (AnyReaderError, ReaderError, SerdeError, TypesysError, YAMLError, sqlite3.Error, apsw.Error, struct.error,
-          ZstdError, OSError, EOFError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError,
-          RuntimeError, TypeError, ValueError)
+DAMAGE = (AnyReaderError, ReaderError, Ros1ReaderError, SerdeError, TypesysError, YAMLError, sqlite3.Error, apsw.Error,
+          struct.error, ZstdError, OSError, EOFError, ArithmeticError, AssertionError, AttributeError, LookupError,
+          MemoryError, RuntimeError, TypeError, ValueError)
 #: No record of a recording is longer; a length beyond is a damaged one, bytes.
 LONGEST_RECORD = 2**30
 
