@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The motion filter on samples of a recording, and what it said at each moment.
+
+A sample reaches the filter when it was logged, as it would have while the robot moved. For a moment the filter is asked
+as soon as the log times pass it: what was logged later is not known yet, whatever it is stamped. Where stamps and log
+times are of different clocks (simulated time, a converted recording) stamps are taken for the times of arrival.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from array import array
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from l2a_ros.estimation.motion import Health
+from l2a_ros.estimation.motion_filter import MotionFilter
+from l2a_ros.estimation.recorded_motion import Truth
+from l2a_ros.estimation.trajectory_errors import Trajectory
+from l2a_ros.robot.samples import ImuSample, PoseSample
+
+_SECOND = 1_000_000_000
+#: The truth may be logged so much later than what it is the truth of, ns: samples wait for it.
+HOLD = _SECOND
+#: Stamps and log times that are closer are of one clock, ns.
+ONE_CLOCK = _SECOND
+#: A longer step in time is taken for a gap, or for a wrong stamp until another one agrees, ns.
+GAP = _SECOND
+#: A velocity is the difference of true positions that are no further apart, ns.
+LONGEST_DIFFERENCE = _SECOND // 4
+#: How far a quaternion's length may be from one.
+NORM_TOLERANCE = 0.01
+#: Poses that come this much faster than they are asked for are not left out.
+_JITTER = 0.95
+HEALTHS = tuple(Health)
+#: Numbers kept of each moment: health, position, quaternion, velocity, angular velocity, nine spreads; the truth's
+#: position, quaternion, velocity and difference of positions.
+_ESTIMATED, _TRUE = 1 + 3 + 4 + 3 + 3 + 9, 3 + 4 + 3 + 3
+_NO_VELOCITY = (math.nan,) * 3
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the filter said, at rising stamps.
+
+    Args:
+        estimate: pose of ``base_link`` in ``map``.
+        health: of :data:`HEALTHS`, by index ``(n,)``.
+        velocity: in ``map`` ``(n, 3)``, m/s.
+        angular_velocity: in ``base_link`` ``(n, 3)``, rad/s.
+        spreads: standard deviations of position (m), velocity (m/s) and attitude (about the axes of ``map``, rad)
+            ``(n, 9)``.
+        truth: the true poses at the same stamps; None without.
+        true_velocity: in the frame of the truth ``(n, 3)``, m/s, NaN where it is not known; None without truth.
+        waiting: moments at which there was no estimate yet.
+        bad_truths: true poses that are none: not finite, no attitude, no stamp.
+        refused: where poses were refused: stamp (ns) and position (m) of the pose at which the filter's count rose.
+        first, last: stamps of the first and last sample, ns.
+    """
+
+    estimate: Trajectory
+    health: np.ndarray
+    velocity: np.ndarray
+    angular_velocity: np.ndarray
+    spreads: np.ndarray
+    truth: Trajectory | None
+    true_velocity: np.ndarray | None
+    waiting: int
+    bad_truths: int
+    refused: np.ndarray
+    first: int
+    last: int
+
+    def is_live(self) -> np.ndarray:
+        """Return at which moments the robot might move by the estimate ``(n,)``."""
+        live: np.ndarray = np.array([each.is_live for each in HEALTHS])[self.health]
+        return live
+
+
+class Replay:
+    """Feeds a filter and asks it.
+
+    Args:
+        motion: a new filter.
+        rate: moments per second, Hz; of the truth's stamps no more than so many.
+        against_truth: whether it is asked at the truth's stamps.
+    """
+
+    def __init__(self, motion: MotionFilter, rate: float, against_truth: bool) -> None:
+        self._motion = motion
+        self._period = round(_SECOND / rate)
+        self._against_truth = against_truth
+        self._hold = HOLD if against_truth else 0
+        self._held: deque[tuple[int, PoseSample | ImuSample]] = deque()
+        self._newest_log = 0
+        self._pending: list[tuple[int, int, Truth]] = []
+        self._count = 0
+        self._now: int | None = None
+        self._odd: int | None = None
+        self._due: int | None = None
+        self._stamps, self._numbers = array("q"), array("d")
+        self._refused_stamps, self._refused_places = array("q"), array("d")
+        self._refusals = 0.0
+        self._waiting = self._bad_truths = 0
+        self._first: int | None = None
+        self._last = 0
+        # For velocities from differences: the last two true positions, and the row that waits for the next one.
+        self._before: Truth | None = None
+        self._last_truth: Truth | None = None
+        self._open_row: int | None = None
+
+    def add(self, log_time: int, sample: PoseSample | ImuSample | Truth) -> None:
+        """Take the next thing that was logged (ns)."""
+        self._newest_log = max(self._newest_log, log_time)
+        if isinstance(sample, Truth):
+            self._count += 1
+            heapq.heappush(self._pending, (sample.stamp, self._count, sample))
+        else:
+            self._held.append((log_time, sample))
+        while self._held and self._held[0][0] <= self._newest_log - self._hold:
+            self._release(*self._held.popleft())
+
+    def finish(self) -> Evaluated:
+        """Take what is left and return everything."""
+        while self._held:
+            self._release(*self._held.popleft())
+        if self._now is not None:
+            self._ask_until(self._now + 1)
+        return self._evaluated()
+
+    # Time ------------------------------------------------------------------------------------------------------------
+
+    def _release(self, log_time: int, sample: PoseSample | ImuSample) -> None:
+        arrival = log_time if abs(log_time - sample.stamp) < ONE_CLOCK else sample.stamp
+        if self._is_now(arrival):
+            self._ask_until(arrival)
+            self._first = sample.stamp if self._first is None else min(self._first, sample.stamp)
+            self._last = max(self._last, sample.stamp)
+        if isinstance(sample, ImuSample):
+            self._motion.add_imu(sample)
+            return
+        self._motion.add_pose(sample)
+        refusals = sum(count for name, count in self._motion.report().items() if name.startswith("poses refused"))
+        if refusals > self._refusals and np.all(np.isfinite(sample.position)):
+            self._refused_stamps.append(sample.stamp)
+            self._refused_places.extend(sample.position.tolist())
+        self._refusals = refusals
+
+    def _is_now(self, moment: int) -> bool:
+        """Tell whether a time of arrival is believed: one that is far from the others is not, two are."""
+        now, odd = self._now, self._odd
+        if now is None or abs(moment - now) <= GAP:
+            self._odd = None
+            # The odd message that was logged before its predecessor does not turn back the time.
+            self._now = moment if now is None else max(now, moment)
+            return True
+        self._odd = moment
+        if odd is None or abs(moment - odd) > GAP:
+            return False
+        self._ask_until(now + GAP)
+        self._now, self._odd, self._due = moment, None, None
+        self._before = self._last_truth = self._open_row = None
+        return True
+
+    def _ask_until(self, moment: int) -> None:
+        """Ask for all that is due before a moment (ns)."""
+        if self._against_truth:
+            while self._pending and self._pending[0][0] < moment:
+                self._take_truth(heapq.heappop(self._pending)[2])
+            return
+        if self._due is None or moment - self._due > GAP:
+            self._due = moment
+        while self._due < moment:
+            self._ask(self._due, None)
+            self._due += self._period
+
+    # Moments ---------------------------------------------------------------------------------------------------------
+
+    def _take_truth(self, truth: Truth) -> None:
+        numbers = np.concatenate([truth.position, truth.quaternion])
+        if truth.stamp <= 0 or not np.all(np.isfinite(numbers)) or (
+                abs(float(np.linalg.norm(truth.quaternion)) - 1.0) > NORM_TOLERANCE):
+            self._bad_truths += 1
+            return
+        last = self._last_truth
+        if last is not None and truth.stamp <= last.stamp:
+            return
+        before = self._before
+        if self._open_row is not None and before is not None and truth.stamp - before.stamp <= LONGEST_DIFFERENCE:
+            difference = (truth.position - before.position) / ((truth.stamp - before.stamp) / _SECOND)
+            end = (self._open_row + 1) * (_ESTIMATED + _TRUE)
+            self._numbers[end - 3:end] = array("d", difference.tolist())
+        self._before, self._last_truth, self._open_row = last, truth, None
+        if self._due is None or truth.stamp >= self._due:
+            self._due = truth.stamp + round(_JITTER * self._period)
+            self._ask(truth.stamp, truth)
+
+    def _ask(self, stamp: int, truth: Truth | None) -> None:
+        estimate = self._motion.estimate(stamp)
+        if estimate is None:
+            self._waiting += 1
+            return
+        self._stamps.append(stamp)
+        numbers = self._numbers
+        numbers.append(HEALTHS.index(estimate.health))
+        for values in (estimate.position, estimate.quaternion, estimate.velocity, estimate.angular_velocity,
+                       np.sqrt(estimate.covariance.diagonal())):
+            numbers.extend(values.tolist())
+        if truth is not None:
+            numbers.extend(truth.position.tolist())
+            numbers.extend(truth.quaternion.tolist())
+            numbers.extend(_NO_VELOCITY if truth.velocity is None else truth.velocity.tolist())
+            numbers.extend(_NO_VELOCITY)
+            self._open_row = len(self._stamps) - 1
+
+    def _evaluated(self) -> Evaluated:
+        width = _ESTIMATED + _TRUE * self._against_truth
+        stamps = np.array(self._stamps, dtype=np.int64)
+        # Time may have begun again: of several moments with one stamp the last counts.
+        order = np.flatnonzero(np.append(np.diff(np.sort(stamps)), 1)) if len(stamps) else np.empty(0, dtype=np.int64)
+        order = np.argsort(stamps, kind="stable")[order]
+        numbers = np.frombuffer(self._numbers, dtype=float).reshape(-1, width)[order] if len(stamps) else (
+            np.empty((0, width)))
+        stamps = stamps[order]
+        truth = true_velocity = None
+        if self._against_truth:
+            true = numbers[:, _ESTIMATED:]
+            truth = Trajectory(stamps, true[:, 0:3], true[:, 3:7])
+            # Many publishers of odometry leave the twist empty.
+            told = true[:, 7:10]
+            true_velocity = told if np.any(np.nan_to_num(told)) else true[:, 10:13]
+        places = np.frombuffer(self._refused_places, dtype=float).reshape(-1, 3) if self._refused_stamps else (
+            np.empty((0, 3)))
+        refused = np.column_stack([np.array(self._refused_stamps, dtype=np.int64).astype(float), places])
+        return Evaluated(
+            Trajectory(stamps, numbers[:, 1:4], numbers[:, 4:8]), numbers[:, 0].astype(np.int64), numbers[:, 8:11],
+            numbers[:, 11:14], numbers[:, 14:23], truth, true_velocity, self._waiting, self._bad_truths, refused,
+            self._first or 0, self._last)
