@@ -90,6 +90,13 @@ def _mocap_type(settings: Settings) -> dict[str, ParameterValue]:
     return {} if settings.hardware is None else {"mocap_type": settings.hardware.mocap_type}
 
 
+def _sensors(settings: Settings) -> dict[str, ParameterValue]:
+    """Return what the estimator has to know of the sensors."""
+    if settings.hardware is None:
+        return {}
+    return {**_mocap_type(settings), "calibration": settings.hardware.calibration}
+
+
 def _trial(settings: Settings) -> NodeSpec:
     return NodeSpec("trial", {
         **_common(settings), "path": settings.path, "duration": settings.duration, "out": str(settings.out),
@@ -115,7 +122,7 @@ def _control(settings: Settings) -> list[NodeSpec]:
     """Return what is the same on a robot and in simulation: from the sensors' topics to the motor commands."""
     common, files = _common(settings), settings.configs
     graph = [
-        NodeSpec("state_estimator", {**common, **_mocap_type(settings)}, files, _mocap(settings)),
+        NodeSpec("state_estimator", {**common, **_sensors(settings)}, files, _mocap(settings)),
         NodeSpec("adaptation", {
             **common, "method": settings.method, "checkpoint": str(settings.checkpoint)}, files, lifecycle=True,
             large_messages=find_method(settings.method).carries_on),

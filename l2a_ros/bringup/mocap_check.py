@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from l2a_ros.bringup.findings import Finding, fail, ok, skipped, warn
-from l2a_ros.estimation.state_assembler import MaximumAges
+from l2a_ros.estimation.settings import FilterSettings
 
 RATE, AGE, UP = "mocap rate", "mocap age", "mocap axes"
 SECOND = 1_000_000_000
@@ -91,7 +91,7 @@ def _rate(heard: Heard) -> Finding:
     text = f"{rate:.0f} Hz, longest gap {1e3 * longest:.0f} ms"
     if rate < LEAST_RATE:
         return fail(RATE, text, "set the camera rate to 100 Hz or more")
-    if longest > MaximumAges().pose:
+    if longest > FilterSettings().maximum_coast:
         return warn(RATE, text, "the robot stops in such gaps; is the body seen everywhere, is the network busy?")
     if rate < GOOD_RATE:
         return warn(RATE, text, "100 Hz or more are better")
@@ -107,8 +107,8 @@ def _age(poses: Sequence[Pose]) -> Finding:
     text = f"{1e3 * middle:.1f} ms, 99 % below {1e3 * worst:.1f} ms"
     if middle < -LARGEST_LEAD:
         return fail(AGE, f"stamps are {-middle:.2f} s ahead of this machine's clock", clocks)
-    if middle > MaximumAges().pose:
-        return fail(AGE, text, f"the estimator takes none older than {1e3 * MaximumAges().pose:.0f} ms; {clocks}")
+    if middle > FilterSettings().maximum_coast:
+        return fail(AGE, text, f"the estimator takes none older than {1e3 * FilterSettings().maximum_coast:.0f} ms; {clocks}")
     if middle < -SMALL_LEAD:
         return warn(AGE, f"stamps are {-1e3 * middle:.1f} ms ahead of this machine's clock", clocks)
     if middle > WORTH_A_LOOK:

@@ -118,8 +118,8 @@ def _error(panel: Any, times: np.ndarray, errors: np.ndarray, spreads: np.ndarra
                            linewidth=0.0, label="3 spreads")
         known = np.abs(errors[np.isfinite(errors)])
         if len(known):
-            # The band of a long dropout may be wide: what matters are the errors.
-            limit = 1.2 * factor * max(float(known.max()), 3.0 * float(np.median(spreads)), 1e-9)
+            # Neither the first moments nor the wide band of a long dropout may make everything else flat.
+            limit = 1.5 * factor * max(float(np.percentile(known, 99.5)), 3.0 * float(np.median(spreads)), 1e-9)
             panel.set_ylim(-limit, limit)
     panel.axhline(0.0, color=MUTED, linewidth=0.6)
     _line(panel, times, factor * errors, ESTIMATE, "error")

@@ -89,7 +89,8 @@ class RecordingReport:
                              f"{rate:.1f} Hz")
         shares = ", ".join(f"{name} {100.0 * share:.2f} %" for name, share in self.health.items() if share > 0.0)
         lines.append(f"  {self.moments} moments: {shares}" if self.moments else f"  no estimate: {self.status}")
-        lines += [f"  {name:<44}{value:.6g}" for name, value in self.filter.items() if value]
+        # What was not refused is not worth a line.
+        lines += [f"  {name:<44}{value:.6g}" for name, value in self.filter.items() if value or "refused" not in name]
         if self.errors is not None:
             lines += ["", *error_lines(self.errors, self.evo)]
         lines += [f"warning: {each}" for each in self.warnings]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -77,6 +77,9 @@ SIM_TICK = Topic("sim/tick", JointState, _reliable(10))
 SIM_NO_STATE = Topic("sim/no_state", JointState, _reliable(10))
 ODOMETRY = Topic("odometry", Odometry, _reliable(10))
 ROBOT_STATE = Topic("robot_state", JointState, _reliable(10))
+ESTIMATOR_METRICS = Topic("state_estimator/metrics", JointState, _reliable(10))
+#: As RViz sends it.
+INITIAL_POSE = Topic("initialpose", PoseWithCovarianceStamped, _reliable(10))
 ADAPTED_MODEL = Topic("adapted_model", UInt8MultiArray, _reliable(1))
 MOTOR_COMMANDS = Topic("motor_commands", JointState, _reliable(1))
 REFERENCE_PATH = Topic("reference_path", Path, _latched())
@@ -96,7 +99,8 @@ CLOCK = Topic("/clock", Clock, _reliable(10))
 
 #: What a recording of a trial holds.
 RECORDED = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE, ODOMETRY, ROBOT_STATE, ADAPTED_MODEL,
-            MOTOR_COMMANDS, REFERENCE_PATH, ADAPTATION_METRICS, MPC_METRICS, TRIAL_METRICS, ESTOP, DIAGNOSTICS)
+            MOTOR_COMMANDS, REFERENCE_PATH, ESTIMATOR_METRICS, ADAPTATION_METRICS, MPC_METRICS, TRIAL_METRICS, ESTOP,
+            DIAGNOSTICS)
 SENSOR_TOPICS = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE)
 
 #: Services (std_srvs/Trigger, except ``pause``: std_srvs/SetBool). The first three are the robot's, real or simulated.

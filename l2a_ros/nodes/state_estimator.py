@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Node: sensor topics in, ``robot_state`` once per control period and ``odometry`` with every pose out."""
+"""Node: sensor topics in, ``robot_state`` once per control period and ``odometry`` more often out."""
 
 from __future__ import annotations
 
@@ -8,33 +8,27 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from l2a_ros.errors import UserError
-from l2a_ros.estimation.state_assembler import Estimate, StateAssembler
 from l2a_ros.nodes import interfaces as names
-from l2a_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanoseconds, to_stamp
-from l2a_ros.nodes.parameters import Parameter, declare
+from l2a_ros.nodes.diagnostics import Diagnostics
+from l2a_ros.nodes.estimator_outputs import metrics_message, odometry_message
+from l2a_ros.nodes.estimator_report import EstimatorReport
+from l2a_ros.nodes.estimator_settings import SCHEMA, make_estimator
+from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanoseconds
+from l2a_ros.nodes.parameters import declare
 from l2a_ros.nodes.realtime import LoopProcess
 from l2a_ros.nodes.runtime import run_node
-from l2a_ros.nodes.sensor_messages import MOCAP_PARAMETER, mocap_topic, sensor_sample
+from l2a_ros.nodes.sensor_messages import mocap_topic, sensor_sample
 from l2a_ros.nodes.time_jumps import TimeJumps, time_is_simulated
 from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import STATE, Layout
-from l2a_ros.robot.samples import PoseSample
+from l2a_ros.robot.samples import ImuSample, PoseSample
 from l2a_ros.timing.deadlines import Deadlines
-from l2a_ros.timing.statistics import Statistics
-
-SCHEMA = (
-    Parameter("control_period", 0.1, "time between robot_state messages, s", 0.005, 1.0),
-    Parameter("lockstep", False, "tick when the simulated world says that its samples are complete"),
-    MOCAP_PARAMETER,
-)
-
 
 #: ``sim/tick``: how many samples of each sensor topic precede the tick.
 TICK_LAYOUT = Layout("tick", tuple((topic.name, "1") for topic in names.SENSOR_TOPICS))
@@ -43,7 +37,7 @@ LARGEST_LEAD = 0.1
 
 
 class StateEstimatorNode(Node):
-    """Shell of :class:`StateAssembler`."""
+    """Shell of :class:`StateEstimator`."""
 
     def __init__(self) -> None:
         super().__init__("state_estimator")
@@ -51,21 +45,19 @@ class StateEstimatorNode(Node):
         settings = declare(self, SCHEMA)
         self._period: float = settings["control_period"]
         self._lockstep: bool = settings["lockstep"]
-        self._assembler = StateAssembler(self._period)
-        self._last_status = "no tick yet"
+        self._odometry_period = round(SECOND / settings["odometry_rate"])
+        self._estimator = make_estimator(settings)
+        self._report = EstimatorReport(self._estimator)
         self._begin_anew()
         self._received = {topic.name: 0 for topic in names.SENSOR_TOPICS}
         self._stamps: dict[str, int] = {}
         self._jumps = TimeJumps(self, self._on_time_jump, self._lockstep)
         self._time_before, self._jump = 0, 0
         self._deadlines = Deadlines(self._period, time.monotonic())
-        self._tick_time: float | None = None
-        self._periods = Statistics()
-        self._bad_messages = 0
 
-        self._state, self._odometry = (
+        self._state, self._odometry, self._metrics = (
             self.create_publisher(topic.type, topic.name, topic.profile(self._lockstep))
-            for topic in (names.ROBOT_STATE, names.ODOMETRY))
+            for topic in (names.ROBOT_STATE, names.ODOMETRY, names.ESTIMATOR_METRICS))
         mocap = mocap_topic(settings["mocap_type"])
         for topic in (mocap if each is names.MOCAP_POSE else each for each in names.SENSOR_TOPICS):
             self.create_subscription(topic.type, topic.name, partial(self._on_sensor, topic),
@@ -73,17 +65,22 @@ class StateEstimatorNode(Node):
         if self._lockstep:
             self.create_subscription(JointState, names.SIM_TICK.name, self._on_sim_tick, names.SIM_TICK.qos)
             self._no_state = self.create_publisher(JointState, names.SIM_NO_STATE.name, names.SIM_NO_STATE.qos)
+        self.create_subscription(PoseWithCovarianceStamped, names.INITIAL_POSE.name, self._on_initial_pose,
+                                 names.INITIAL_POSE.qos)
         self.create_service(Trigger, names.ESTIMATOR_RESET, self._on_reset)
-        self._diagnostics = Diagnostics(self, self._health)
+        self._diagnostics = Diagnostics(self, lambda: self._report.health(
+            self.get_clock().now().nanoseconds, time.monotonic(),
+            {"overruns": self._deadlines.overruns, "time jumps": self._jumps.count}))
 
     def _begin_anew(self) -> None:
         """Forget all that is known of the time before: after a jump its stamps say nothing."""
         self._simulated = time_is_simulated(self)
-        self._assembler.reset()
+        self._estimator.reset()
         self._expected: tuple[int, dict[str, float]] | None = None
         self._last: JointState | None = None
         self._next_tick: int | None = None
         self._latest: int | None = None
+        self._last_odometry: int | None = None
 
     def _on_time_jump(self, _: str, seconds: float) -> None:
         self._begin_anew()
@@ -108,14 +105,13 @@ class StateEstimatorNode(Node):
         self._tick(self.get_clock().now().nanoseconds)
 
     def _tick(self, stamp: int) -> None:
-        now = time.monotonic()
-        if self._tick_time is not None:
-            self._periods.add(now - self._tick_time)
-        self._tick_time = now
-        estimate: Estimate = self._assembler.estimate(stamp)
-        if estimate.status != self._last_status:
-            self._last_status = estimate.status
+        if self._lockstep:
+            self._publish_odometry_until(stamp)
+        estimate = self._estimator.estimate(stamp)
+        if self._report.tick(estimate.status, estimate.state is not None, time.monotonic()):
             self._diagnostics.publish()
+        age = self._estimator.ages(stamp)[names.MOCAP_POSE.name]
+        self._metrics.publish(metrics_message(stamp, estimate.motion, age, self._estimator.report()))
         if estimate.state is None:
             if self._lockstep:
                 self._no_state.publish(named_vector((), (), stamp))
@@ -162,11 +158,14 @@ class StateEstimatorNode(Node):
             return
         if self._simulated:
             self._note_stamp(topic.name, sample.stamp)
-        if self._assembler.add(sample) and isinstance(sample, PoseSample):
-            self._publish_odometry(sample)
+        self._report.heard(topic.name)
+        self._estimator.add(sample)
         if self._lockstep:
             self._tick_if_complete()
-        elif self._simulated:
+            return
+        if isinstance(sample, PoseSample | ImuSample):
+            self._publish_odometry(sample.stamp)
+        if self._simulated:
             self._tick_by_samples(sample.stamp)
 
     def _note_stamp(self, topic: str, stamp: int) -> None:
@@ -179,7 +178,7 @@ class StateEstimatorNode(Node):
         self._latest = stamp if self._latest is None else max(self._latest, stamp)
 
     def _refuse(self, error: UserError) -> None:
-        self._bad_messages += 1
+        self._report.refused += 1
         self.get_logger().error(str(error), throttle_duration_sec=5.0)
 
     def _tick_by_samples(self, stamp: int) -> None:
@@ -191,43 +190,42 @@ class StateEstimatorNode(Node):
             self._tick(self._next_tick)
             self._next_tick = max(self._next_tick + period, (stamp // period) * period)
 
-    def _publish_odometry(self, pose: PoseSample) -> None:
-        velocity = self._assembler.velocity()
-        message = Odometry()
-        message.header.stamp = to_stamp(pose.stamp)
-        message.header.frame_id, message.child_frame_id = names.MAP_FRAME, names.BASE_FRAME
-        target = message.pose.pose
-        target.position.x, target.position.y, target.position.z = (float(value) for value in pose.position)
-        q = target.orientation
-        q.x, q.y, q.z, q.w = (float(value) for value in pose.quaternion)
-        if velocity is not None:
-            # REP-105: the twist is in the child frame.
-            x, y, z, w = pose.quaternion
-            turned = velocity + 2.0 * np.cross(-np.array([x, y, z]), np.cross(-np.array([x, y, z]), velocity)
-                                               + w * velocity)
-            linear = message.twist.twist.linear
-            linear.x, linear.y, linear.z = (float(value) for value in turned)
-        for block, spread in ((message.pose, (2e-4, 2e-3)), (message.twist, (5e-3, 1e-1))):
-            for i in range(6):
-                block.covariance[7 * i] = spread[i >= 3] ** 2
-        self._odometry.publish(message)
+    def _publish_odometry(self, stamp: int) -> None:
+        """Publish the odometry of a moment, unless one of less than a period before is out."""
+        if self._last_odometry is not None and stamp < self._last_odometry + self._odometry_period:
+            return
+        motion = self._estimator.motion(stamp)
+        if motion is not None and motion.health.is_live:
+            self._last_odometry = stamp
+            self._odometry.publish(odometry_message(motion))
 
-    # Service and diagnostics -----------------------------------------------------------------------------------------
+    def _publish_odometry_until(self, stamp: int) -> None:
+        """Publish what is due until a tick: only then all samples are there, in any run of the same world."""
+        first = max(stamp - round(self._period * SECOND), self._last_odometry or 0)
+        due = first - first % self._odometry_period + self._odometry_period
+        for moment in range(due, stamp + 1, self._odometry_period):
+            self._publish_odometry(moment)
+
+    # By hand ---------------------------------------------------------------------------------------------------------
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._assembler.reset()
+        self._estimator.reset()
         response.success, response.message = True, "forgot all samples"
         return response
 
-    def _health(self) -> list[Health]:
-        stamp = self.get_clock().now().nanoseconds
-        values: dict[str, object] = {f"age of {name} (s)": age for name, age in self._assembler.ages(stamp).items()}
-        values |= {f"rejected {name}": count for name, count in self._assembler.rejected.items()}
-        values |= {f"period {name} (s)": value for name, value in self._periods.summary().items()}
-        values |= {"overruns": self._deadlines.overruns, "messages refused": self._bad_messages,
-                   "pose jumps": self._assembler.pose_jumps, "time jumps": self._jumps.count}
-        level = OK if self._last_status == "ok" else (WARN if self._last is None else ERROR)
-        return [Health("state", level, self._last_status, values)]
+    def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
+        pose = message.pose.pose
+        position = np.array([pose.position.x, pose.position.y, pose.position.z])
+        quaternion = np.array([getattr(pose.orientation, each) for each in "xyzw"])
+        norm = float(np.linalg.norm(quaternion))
+        if message.header.frame_id not in ("", names.MAP_FRAME):
+            self._refuse(UserError(f"initialpose is in frame '{message.header.frame_id}'; set RViz's fixed frame to "
+                                   f"{names.MAP_FRAME}"))
+        elif not np.all(np.isfinite(position)) or not abs(norm - 1.0) < 0.1:
+            self._refuse(UserError("initialpose holds no pose"))
+        else:
+            self._estimator.set_pose(self._latest or self.get_clock().now().nanoseconds, position, quaternion / norm)
+            self.get_logger().info(f"begins again at x {position[0]:.2f} m, y {position[1]:.2f} m")
 
 
 def main() -> None:

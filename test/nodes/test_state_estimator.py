@@ -34,7 +34,7 @@ def samples(stamp: int) -> dict[str, Any]:
     return {topic.name: message for topic, message in map(sensor_message, [
         PoseSample(stamp, np.array([*(SPEED * t * HEADING), 0.03]),
                    np.array([0.0, 0.0, math.sin(YAW / 2), math.cos(YAW / 2)])),
-        ImuSample(stamp, np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.0, 9.8])),
+        ImuSample(stamp, np.array([0.001, 0.002, 0.003]), np.array([0.0, 0.0, 9.80665])),
         CrankSample(stamp, LEG_RATES * t, LEG_RATES),
         TelemetrySample(stamp, np.array([0.5, 0.6]), np.array([0.2, 0.3])),
         BatterySample(stamp, 3.9)])}
@@ -101,7 +101,7 @@ def test_state_once_per_control_period_and_odometry() -> None:
         assert values["position_x"] == pytest.approx(SPEED * HEADING[0] * t, abs=0.05)
         expected = {"velocity_x": SPEED * HEADING[0], "velocity_y": SPEED * HEADING[1], "velocity_z": 0.0,
                     "yaw_cos": HEADING[0], "yaw_sin": HEADING[1], "roll_cos": 1.0, "pitch_sin": 0.0,
-                    "angular_velocity_x": 0.1, "angular_velocity_y": 0.2, "angular_velocity_z": 0.3,
+                    "angular_velocity_x": 0.001, "angular_velocity_y": 0.002, "angular_velocity_z": 0.003,
                     "left_leg_velocity": 20.0, "right_leg_velocity": 30.0, "left_back_emf": 0.5,
                     "right_back_emf": 0.6, "battery_voltage": 3.9}
         assert {name: values[name] for name in expected} == pytest.approx(expected, abs=0.01)
