@@ -85,7 +85,8 @@ def _merged(base: str, changes: Mapping[str, Any]) -> str:
     if content is None:
         # Nothing, or nothing but comments.
         content = CommentedMap()
-        content.yaml_set_start_comment(text if text.strip(" \n-") and "#" in text else _TITLE)
+        comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
+        content.yaml_set_start_comment("\n".join([*comments, ""]) if comments else _TITLE)
     for name, value in changes.items():
         is_new = name not in content
         content[name] = _plain(value)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from l2a_ros.estimation.calibration.rest import POSITION_SPREAD, TURN_SPREAD, motion_of
-from l2a_ros.estimation.calibration.tracks import Outcome, PoseTrack, Stillness, blocks, turns
+from l2a_ros.estimation.calibration.tracks import Outcome, PoseTrack, Stillness, biweight, blocks, turns
 
 #: Length of the pieces in which a robot is looked at for being still, s, and how many in a row are a rest.
 PIECE, LEAST_PIECES = 0.25, 3
@@ -31,8 +31,8 @@ class Standing(Outcome):
 
     Args:
         rotation: axes of the tracked body in ``base_link``, as columns ``(3, 3)``.
-        spread: its standard error about the axes of ``base_link`` ``(3,)``, rad, as far as poses can tell: how level
-            and how straight the robot stood is not in it.
+        spread: its standard error about the axes of ``map`` ``(3,)``, rad, as far as poses can tell: how level and how
+            straight the robot stood is not in it.
         heading: which way the robot looked, rad in ``map``.
         way: how far it was slid, m; 0 where the heading was given.
     """
@@ -71,8 +71,8 @@ def measure_standing(poses: PoseTrack, heading: float | None = None) -> Standing
     if abs(slope) > LARGEST_SLOPE:
         return replace(unknown, problem=f"it went {'up' if slope > 0 else 'down'} by {math.degrees(abs(slope)):.1f} "
                                         "deg on the way; the floor must be level, and z of motion capture point up")
-    a, b = first.attitudes.mean(), last.attitudes.mean()
-    turn = float((a.inv() * b).magnitude())
+    a, b = (_stood(each, 0.0).rotation for each in (first, last))
+    turn = float(Rotation.from_matrix(a.T @ b).magnitude())
     if turn > LARGEST_TURN:
         return replace(unknown, problem=f"it turned by {math.degrees(turn):.1f} deg on the way; slide it along a "
                                         "straight edge")
@@ -87,8 +87,10 @@ def measure_standing(poses: PoseTrack, heading: float | None = None) -> Standing
 
 def _stood(poses: PoseTrack, heading: float) -> Standing:
     base = Rotation.from_euler("z", heading)
-    spread = turns(poses.attitudes).std(axis=0) / math.sqrt(len(poses))
-    return Standing((base.inv() * poses.attitudes.mean()).as_matrix(), np.abs(spread), heading, 0.0)
+    away = turns(poses.attitudes)
+    weights = biweight(np.linalg.norm(away - np.median(away, axis=0), axis=1))
+    spread = Stillness.of(away, [slice(None)]).spreads[0] / math.sqrt(len(poses))
+    return Standing((base.inv() * poses.attitudes.mean(weights)).as_matrix(), spread, heading, 0.0)
 
 
 def _rests(poses: PoseTrack) -> list[slice]:
@@ -98,8 +100,8 @@ def _rests(poses: PoseTrack) -> list[slice]:
         return []
     # Turns from the mean would do, but a robot may be turned right round meanwhile.
     moved = Stillness.of(poses.positions, pieces)
-    shaken = np.array([turns(poses.attitudes[each]).std(axis=0).max() for each in pieces])
-    is_still = (moved.spreads.max(axis=1) < POSITION_SPREAD) & (shaken < 2.0 * TURN_SPREAD)
+    shaken = np.array([Stillness.of(turns(poses.attitudes[each]), [slice(None)]).spreads.max() for each in pieces])
+    is_still = (moved.spreads.max(axis=1) < POSITION_SPREAD) & (shaken < TURN_SPREAD)
     rests: list[slice] = []
     start: int | None = None
     for i in range(len(pieces) + 1):
