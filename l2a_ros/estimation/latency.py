@@ -47,8 +47,6 @@ MOST_SEARCHED, MOST_SPANS = 150, 400
 PIECES = 8
 #: The second best valley must be worse than the best by so many standard deviations, and by this factor.
 CLEARLY, FACTOR = 4.0, 1.25
-#: So much worse even between candidates, it needs no test.
-FAR = 20.0
 #: The best candidate must explain this share of what the poses turned: of walks 0.93 and more at 50 Hz, at wrong
 #: candidates less than 0.7.
 LEAST_EXPLAINED = 0.75
@@ -183,7 +181,7 @@ def estimate_latency(imu_stamps: np.ndarray, rates: np.ndarray, pose_stamps: np.
         return _unknown("too few poses and readings without gaps")
     spans = _Spans(spans.begin[is_good], spans.end[is_good], spans.turns[:, is_good])
     durations = spans.end - spans.begin
-    still = _trimmed(_squares(_centred(spans.turns, durations)))
+    still = float(_trimmed(_squares(_centred(spans.turns, durations))))
     if math.sqrt(still) < settings.least_turn:
         return _unknown("the robot turns too little")
 
@@ -193,16 +191,14 @@ def estimate_latency(imu_stamps: np.ndarray, rates: np.ndarray, pose_stamps: np.
     best = valleys[0]
     if best in (candidates[0], candidates[-1]):
         return _unknown(f"the latency is not within {settings.earliest:g} and {settings.latest:g} s")
-    # The turned angle of a strong bias would bend with the true one: it is taken off first.
-    bias = _bias(gyroscope, spans, durations, best)
-    gyroscope = _Gyroscope(imu_times, rates - bias, settings.imu_averaging)
     fit = _refined(gyroscope, spans, durations, best)
     if fit is None or abs(fit.latency - best) > 2.0 * STEP:
         return _unknown("no clear minimum")
     if fit.cost > (1.0 - LEAST_EXPLAINED) * still:
         return _unknown("gyroscope and motion capture do not see the same turning")
     for other in valleys[1:]:
-        if abs(other - fit.latency) > 2.0 * STEP and not _is_worse(gyroscope, spans, durations, other, fit):
+        is_same = abs(other - fit.latency) <= 2.0 * STEP
+        if not is_same and not _is_worse(gyroscope, spans, durations, other, fit, still):
             return _unknown(f"the motion repeats itself: {1000.0 * other:.0f} ms would fit nearly as well as "
                             f"{1000.0 * fit.latency:.0f}")
     if fit.spread > settings.largest_spread:
@@ -385,13 +381,6 @@ def _valleys(candidates: np.ndarray, costs: np.ndarray) -> list[float]:
     return places
 
 
-def _bias(gyroscope: _Gyroscope, spans: _Spans, durations: np.ndarray, latency: float) -> np.ndarray:
-    """Return the gyroscope's bias ``(3,)``, rad/s, if this were the latency."""
-    errors = gyroscope.between(spans.begin - latency, spans.end - latency) - spans.turns
-    bias: np.ndarray = np.median(errors / durations, axis=1)
-    return bias
-
-
 class _Fit(NamedTuple):
     """Result of the refinement.
 
@@ -422,7 +411,6 @@ def _refined(gyroscope: _Gyroscope, spans: _Spans, durations: np.ndarray, latenc
         # The bias is solved for with the latency: what looks like a constant rate says nothing of it.
         weights = durations * inliers
         slope = slope - durations * (np.sum(slope * weights, axis=1) / np.sum(durations * weights))[:, None]
-        errors = errors - durations * (np.sum(errors * weights, axis=1) / np.sum(durations * weights))[:, None]
         slope = slope * inliers
         stiffness = float(np.sum(slope * slope))
         if stiffness <= 0.0:
@@ -448,10 +436,11 @@ def _errors(gyroscope: _Gyroscope, spans: _Spans, durations: np.ndarray,
     return errors, slope
 
 
-def _is_worse(gyroscope: _Gyroscope, spans: _Spans, durations: np.ndarray, latency: float, fit: _Fit) -> bool:
-    """Tell whether another valley is clearly worse than the best one."""
+def _is_worse(gyroscope: _Gyroscope, spans: _Spans, durations: np.ndarray, latency: float, fit: _Fit,
+              still: float) -> bool:
+    """Tell whether another valley is clearly worse than the best one: would not be given alone, or fits worse."""
     errors = _centred(spans.turns - gyroscope.between(spans.begin - latency, spans.end - latency), durations)
-    if float(np.mean(_squares(errors)[fit.inliers])) > FAR * fit.cost:
+    if float(np.mean(_squares(errors)[fit.inliers])) > (1.0 - LEAST_EXPLAINED) * still:
         return True
     other = _refined(gyroscope, spans, durations, latency)
     if other is None or float(np.mean(other.squares[fit.inliers])) < FACTOR * fit.cost:

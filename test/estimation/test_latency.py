@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from l2a_ros.errors import UserError
+from l2a_ros.estimation import latency
 from l2a_ros.estimation.latency import LatencyEstimate, LatencyEstimator, LatencySettings, estimate_latency
 from l2a_ros.robot.samples import ImuSample, PoseSample
 from l2a_ros.simulation.faults import parse_fault
@@ -99,7 +100,7 @@ def test_latency_is_found_whatever_the_bias(seed: int, latency: int, noise: int,
                                             pose_ms: int) -> None:
     estimate = sensed(motion(seed), latency, pose_ms=pose_ms, seed=noise, bias=bias).estimate()
     assert error_ms(estimate, latency) < 5000.0 * estimate.spread
-    assert estimate.spread < 2e-4
+    assert estimate.spread < 4e-4
 
 
 @pytest.mark.parametrize("speed", [1.0, 5.0, 12.0])
@@ -149,8 +150,8 @@ def test_what_must_not_matter_does_not() -> None:
     for other in (replace(data, quaternions=flipped), replace(data, quaternions=room),
                   replace(data, rates=data.rates + (0.5, -1.0, 0.2))):
         estimate = other.estimate()
-        assert estimate.latency == pytest.approx(expected.latency, abs=2e-6)
-        assert estimate.spread == pytest.approx(expected.spread, rel=0.02)
+        assert estimate.latency == pytest.approx(expected.latency, abs=1e-5)
+        assert estimate.spread == pytest.approx(expected.spread, rel=0.2)
 
 
 # The simulated robot -------------------------------------------------------------------------------------------------
@@ -299,6 +300,18 @@ def test_steady_stride_that_fits_twice_is_refused(frequency: float, latency: int
         assert_unknown(data.estimate(), "the motion repeats itself")
 
 
+def test_one_different_moment_in_a_steady_stride_is_no_proof() -> None:
+    """It might be an outlier of a kind that nobody thought of."""
+    steady, other = motion(0, 5.0, 8.0, 8.0), motion(1, 3.0, 2.0, 5.0)
+    rates = steady.rates.copy()
+    rates[2000:2300] = other.rates[2000:2300]
+    attitudes = [steady.attitudes[:2000]]
+    for begin, end, moved in ((2000, 2300, other), (2300, 4500, steady)):
+        last = attitudes[-1][-1]
+        attitudes.append(last * moved.attitudes[begin - 1].inv() * moved.attitudes[begin:end])
+    assert_unknown(sensed(Motion(rates, Rotation.concatenate(attitudes)), 5).estimate(), "the motion repeats itself")
+
+
 def test_stride_that_is_longer_than_the_range_fits_once() -> None:
     assert error_ms(sensed(motion(0, 5.0, 4.5, 4.5), 60).estimate(), 60) < 0.2
 
@@ -366,6 +379,41 @@ def test_rolling_estimate_is_the_pure_one_of_its_window() -> None:
     assert estimator.newest == Data(data.imu_stamps[imu], data.rates[imu], data.pose_stamps[poses],
                                     data.quaternions[poses]).estimate()
     assert estimator.estimate == known[-1]
+
+
+def _known(milliseconds: float, spread_ms: float) -> LatencyEstimate:
+    return LatencyEstimate(milliseconds / 1000.0, spread_ms / 1000.0, True, "")
+
+
+def told(estimates: list[LatencyEstimate], monkeypatch: pytest.MonkeyPatch, period: float = 1.0) -> list[float]:
+    """Return what is known (ms) after searches with these results, and its last spread (ms)."""
+    left = iter(estimates)
+    monkeypatch.setattr(latency, "estimate_latency", lambda *_: next(left))
+    estimator = LatencyEstimator(LatencySettings(period=period))
+    estimator.add_pose(0, (0.0, 0.0, 0.0, 1.0))
+    values = []
+    for i in range(len(estimates)):
+        values.append(1000.0 * estimator.update(round(i * period * 1000) * MS).latency)
+        estimator.update(round(i * period * 1000) * MS + MS)
+    return [*values, 1000.0 * estimator.estimate.spread]
+
+
+def test_searches_are_weighted_by_their_spreads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four searches share a window of 4 s: each counts for a quarter."""
+    assert told([_known(10.0, 0.2), _known(10.5, 0.1)], monkeypatch) == pytest.approx(
+        [10.0, 10.25, 0.2 / math.sqrt(2.0)])
+    assert told([_known(10.0, 0.2), _known(10.5, 0.2)], monkeypatch, 4.0) == pytest.approx(
+        [10.0, 10.25, 0.2 / math.sqrt(2.0)])
+    # Nothing is known better than 0.02 ms.
+    assert told([_known(10.0, 0.02)] * 20, monkeypatch)[-1] == pytest.approx(0.02)
+
+
+def test_contradiction_is_believed_the_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new, lost = _known(10.0, 0.1), _known(20.0, 0.3), LatencyEstimate(0.0, math.inf, False, "no")
+    assert told([old, new, new], monkeypatch) == pytest.approx([10.0, 10.0, 20.0, 0.3])
+    assert told([old, new, lost, new], monkeypatch) == pytest.approx([10.0, 10.0, 10.0, 20.0, 0.3])
+    # One that agrees in between.
+    assert told([old, new, old, new], monkeypatch)[:4] == pytest.approx([10.0] * 4)
 
 
 def test_searches_are_averaged_and_once_a_period() -> None:
