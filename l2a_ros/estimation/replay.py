@@ -80,6 +80,28 @@ class Evaluated:
         return live
 
 
+class _Clock:
+    """Follows the time in a recording: one moment that is far from the others is not believed, two in a row are."""
+
+    def __init__(self) -> None:
+        self.now: int | None = None
+        self._odd: int | None = None
+
+    def is_far(self, moment: int) -> bool:
+        """Tell whether a moment is far from the time (ns)."""
+        return self.now is not None and abs(moment - self.now) > GAP
+
+    def believes(self, moment: int) -> bool:
+        """Tell whether a far moment is no stray one, or take notice of it."""
+        odd, self._odd = self._odd, moment
+        return odd is not None and abs(moment - odd) <= GAP
+
+    def move(self, moment: int) -> None:
+        """Go on to a moment; one that is not far and earlier does not turn back the time."""
+        self.now = moment if self.now is None or self.is_far(moment) else max(self.now, moment)
+        self._odd = None
+
+
 class Replay:
     """Feeds a filter and asks it.
 
@@ -98,8 +120,7 @@ class Replay:
         self._newest_log = 0
         self._pending: list[tuple[int, int, Truth]] = []
         self._count = 0
-        self._now: int | None = None
-        self._odd: int | None = None
+        self._clock, self._truths_clock = _Clock(), _Clock()
         self._due: int | None = None
         self._stamps, self._numbers = array("q"), array("d")
         self._refused_stamps, self._refused_places = array("q"), array("d")
@@ -116,8 +137,7 @@ class Replay:
         """Take the next thing that was logged (ns)."""
         self._newest_log = max(self._newest_log, log_time)
         if isinstance(sample, Truth):
-            self._count += 1
-            heapq.heappush(self._pending, (sample.stamp, self._count, sample))
+            self._add_truth(sample)
         else:
             self._held.append((log_time, sample))
         while self._held and self._held[0][0] <= self._newest_log - self._hold:
@@ -125,17 +145,43 @@ class Replay:
 
     def finish(self) -> Evaluated:
         """Take what is left and return everything."""
+        self._release_all()
+        if self._clock.now is not None:
+            self._ask_until(self._clock.now + 1)
+        return self._evaluated()
+
+    def _add_truth(self, truth: Truth) -> None:
+        clock = self._truths_clock
+        if truth.stamp <= 0 or (clock.is_far(truth.stamp) and not clock.believes(truth.stamp)):
+            self._bad_truths += 1
+            return
+        if clock.now is not None and truth.stamp < clock.now - GAP:
+            # Time has begun again.
+            self._release_all()
+            if self._clock.now is not None:
+                self._begin_again(self._clock.now)
+            self._clock = _Clock()
+        clock.move(truth.stamp)
+        self._count += 1
+        heapq.heappush(self._pending, (truth.stamp, self._count, truth))
+
+    def _release_all(self) -> None:
         while self._held:
             self._release(*self._held.popleft())
-        if self._now is not None:
-            self._ask_until(self._now + 1)
-        return self._evaluated()
 
     # Time ------------------------------------------------------------------------------------------------------------
 
     def _release(self, log_time: int, sample: PoseSample | ImuSample) -> None:
         arrival = log_time if abs(log_time - sample.stamp) < ONE_CLOCK else sample.stamp
-        if self._is_now(arrival):
+        clock = self._clock
+        is_far = clock.is_far(arrival)
+        if not is_far or clock.believes(arrival):
+            if is_far and clock.now is not None:
+                self._ask_until(clock.now + GAP)
+                if arrival < clock.now:
+                    self._begin_again(clock.now)
+                self._due = None
+            clock.move(arrival)
             self._ask_until(arrival)
             self._first = sample.stamp if self._first is None else min(self._first, sample.stamp)
             self._last = max(self._last, sample.stamp)
@@ -149,21 +195,11 @@ class Replay:
             self._refused_places.extend(sample.position.tolist())
         self._refusals = refusals
 
-    def _is_now(self, moment: int) -> bool:
-        """Tell whether a time of arrival is believed: one that is far from the others is not, two are."""
-        now, odd = self._now, self._odd
-        if now is None or abs(moment - now) <= GAP:
-            self._odd = None
-            # The odd message that was logged before its predecessor does not turn back the time.
-            self._now = moment if now is None else max(now, moment)
-            return True
-        self._odd = moment
-        if odd is None or abs(moment - odd) > GAP:
-            return False
-        self._ask_until(now + GAP)
-        self._now, self._odd, self._due = moment, None, None
-        self._before = self._last_truth = self._open_row = None
-        return True
+    def _begin_again(self, end: int) -> None:
+        """Ask what is left to ask of a time that ends (ns), and forget it."""
+        self._ask_until(end + GAP)
+        self._pending.clear()
+        self._before = self._last_truth = self._due = self._open_row = None
 
     def _ask_until(self, moment: int) -> None:
         """Ask for all that is due before a moment (ns)."""
@@ -171,7 +207,7 @@ class Replay:
             while self._pending and self._pending[0][0] < moment:
                 self._take_truth(heapq.heappop(self._pending)[2])
             return
-        if self._due is None or moment - self._due > GAP:
+        if self._due is None:
             self._due = moment
         while self._due < moment:
             self._ask(self._due, None)
@@ -181,8 +217,7 @@ class Replay:
 
     def _take_truth(self, truth: Truth) -> None:
         numbers = np.concatenate([truth.position, truth.quaternion])
-        if truth.stamp <= 0 or not np.all(np.isfinite(numbers)) or (
-                abs(float(np.linalg.norm(truth.quaternion)) - 1.0) > NORM_TOLERANCE):
+        if not np.all(np.isfinite(numbers)) or abs(float(np.linalg.norm(truth.quaternion)) - 1.0) > NORM_TOLERANCE:
             self._bad_truths += 1
             return
         last = self._last_truth

@@ -154,7 +154,7 @@ class BagReader:
                 if message is not None:
                     yield BagMessage(topic, type_name, log_time, header_stamp(message), message, bag)
         if not seen:
-            raise DamagedRecordingError(f"{bag} is not a readable recording: {cause}")
+            raise _unreadable(bag, cause)
         self.warnings.append(f"{bag}: damaged, {found} of {len(seen)} messages recovered without its index: {cause}")
 
     def _decode(self, decode: Callable[[bytes, str], object], topic: str, type_name: str, data: bytes) -> Any:
@@ -164,6 +164,11 @@ class BagReader:
             self._undecoded[topic] += 1
             self._why_undecoded[topic] = one_line(error)
             return None
+
+
+def _unreadable(bag: Path, cause: str) -> DamagedRecordingError:
+    repair = "; rosbag reindex may repair it" if bag.suffix == ROS1 else ""
+    return DamagedRecordingError(f"{bag} is not a readable recording: {cause}{repair}")
 
 
 def _fingerprint(topic: str, log_time: int, data: bytes) -> int:
@@ -211,7 +216,7 @@ def recorded_topics(bag: Path) -> list[RecordedTopic]:
                 for topic, type_name, *_ in scan(file, lambda _: True, lambda _: None):
                     counts[topic, type_name] += 1
     if cause and not counts:
-        raise DamagedRecordingError(f"{bag} is not a readable recording: {cause}")
+        raise _unreadable(bag, cause)
     return [RecordedTopic(name, kind, count) for (name, kind), count in sorted(counts.items())]
 
 
