@@ -251,7 +251,7 @@ def _bag(args: argparse.Namespace, names: list[str], steps: list[Step]) -> Itera
     """Read a recording once; every step gets its part of it."""
     from l2a_ros.estimation.calibration.steps import IMU, Heard
     from l2a_ros.estimation.recorded_motion import NONE, choose_topics, read_motion
-    from l2a_ros.experience.bag_reader import read_bag
+    from l2a_ros.experience.bag_reader import find_bags, read_bag
     from l2a_ros.robot.samples import ImuSample, PoseSample
 
     starts, ends = _times("from", args.start, names, 0.0), _times("to", args.end, names, math.inf)
@@ -259,8 +259,11 @@ def _bag(args: argparse.Namespace, names: list[str], steps: list[Step]) -> Itera
         if starts[name] >= ends[name]:
             raise UserError(f"step {name}: from {starts[name]:g} s to {ends[name]:g} s is nothing")
     needs_imu = any(IMU in step.sensors for step in steps)
-    topics = choose_topics(args.bag, args.mocap_topic or "", (args.imu or "") if needs_imu else NONE)
-    reader = read_bag(args.bag, [each.name for each in (topics.mocap, topics.imu) if each is not None])
+    bag, *others = find_bags(args.bag)
+    if others:
+        raise UserError(f"{args.bag} holds {1 + len(others)} recordings; name one")
+    topics = choose_topics(bag, args.mocap_topic or "", (args.imu or "") if needs_imu else NONE)
+    reader = read_bag(bag, [each.name for each in (topics.mocap, topics.imu) if each is not None])
     samples = [sample for _, sample in read_motion(reader, topics) if isinstance(sample, PoseSample | ImuSample)]
     for warning in reader.warnings:
         print(f"l2a: warning: {warning}", file=sys.stderr)

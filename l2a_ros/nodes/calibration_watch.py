@@ -19,7 +19,7 @@ from l2a_ros.nodes.sensor_messages import mocap_topic, sensor_sample
 from l2a_ros.robot.samples import ImuSample, PoseSample
 
 #: How long to wait for the first message of a sensor, s. Discovery takes up to a second of it.
-PATIENCE = 5.0
+PATIENCE = 4.0
 #: How often what was heard is shown, s.
 SHOW = 0.25
 #: More messages than the queues hold.

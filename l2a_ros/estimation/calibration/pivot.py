@@ -50,9 +50,11 @@ class Pivot(Outcome):
 def measure_pivot(poses: PoseTrack) -> Pivot:
     """Measure a robot that was turned about a point held fixed."""
     nothing = np.full(3, math.nan)
-    if len(poses) < LEAST_POSES or poses.seconds[-1] - poses.seconds[0] < LEAST_SECONDS:
+    seconds = float(poses.seconds[-1] - poses.seconds[0]) if len(poses) else 0.0
+    if len(poses) < LEAST_POSES or seconds < LEAST_SECONDS:
         return Pivot(nothing, nothing, math.nan, nothing, 0.0,
-                     problem=f"only {len(poses)} poses; is the body tracked? {LEAST_SECONDS:g} s are needed")
+                     problem=f"only {len(poses)} poses in {seconds:.1f} s; {LEAST_POSES} in {LEAST_SECONDS:g} s are "
+                             "needed; is the body tracked?")
     turns = poses.attitudes.as_matrix()
     lever, direction = levers(turns)
     if lever < LEAST_LEVER:
