@@ -15,8 +15,8 @@ import numpy as np
 
 from l2a_ros.estimation.trajectory_errors import Trajectory, root_mean_square
 
-#: More poses are thinned out: evo keeps several 4 x 4 matrices for each.
-MOST_POSES = 20_000
+#: More poses are thinned out, and beyond the second number evo is not asked: it keeps several 4 x 4 matrices for each.
+MANY_POSES, TOO_MANY_POSES = 20_000, 200_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def evo_is_installed() -> bool:
 
 
 def evo_errors(truth: Trajectory, estimate: Trajectory, intervals: tuple[float, ...]) -> EvoErrors | None:
-    """Return evo's figures for two trajectories of the same length and stamps, or None for fewer than three poses.
+    """Return evo's figures for two trajectories of the same length and stamps, or None for too few or too many poses.
 
     evo counts the interval of relative errors in poses; so it is right where they come regularly.
     """
@@ -51,9 +51,15 @@ def evo_errors(truth: Trajectory, estimate: Trajectory, intervals: tuple[float, 
     from evo.core.trajectory import PoseTrajectory3D
     from evo.core.units import Unit
 
-    chosen = slice(None, None, max(1, math.ceil(len(truth) / MOST_POSES)))
-    truth, estimate = truth.part(chosen), estimate.part(chosen)
     if len(truth) < 3:
+        return None
+    step = float(np.median(np.diff(truth.stamps))) / 1e9
+    # The shortest interval must remain a whole number of poses.
+    shortest = max(1, round(min(intervals) / step))
+    every = next((each for each in range(1, shortest) if shortest % each == 0 and len(truth) <= MANY_POSES * each),
+                 shortest if len(truth) > MANY_POSES else 1)
+    truth, estimate = truth.part(slice(None, None, every)), estimate.part(slice(None, None, every))
+    if len(truth) > TOO_MANY_POSES:
         return None
     both = tuple(PoseTrajectory3D(each.positions, each.quaternions[:, [3, 0, 1, 2]],
                                   (each.stamps - truth.stamps[0]) / 1e9) for each in (truth, estimate))
@@ -69,7 +75,6 @@ def evo_errors(truth: Trajectory, estimate: Trajectory, intervals: tuple[float, 
             found.append(root_mean_square(metric.error))
         return found[0], found[1]
 
-    step = float(np.median(np.diff(truth.stamps))) / 1e9
     relative = {interval: figures(RPE, delta=count, delta_unit=Unit.frames, all_pairs=True)
-                for interval in intervals if (count := round(interval / step))}
+                for interval in intervals if (count := round(interval / (every * step)))}
     return EvoErrors(len(truth), *figures(APE), relative)

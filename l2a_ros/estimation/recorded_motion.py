@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,8 +171,8 @@ def _vector(source: Any) -> np.ndarray:
 
 def _velocity(kind: str, message: Any, quaternion: np.ndarray) -> np.ndarray | None:
     """Return the velocity of odometry, which is given in the body's frame, in that of the position."""
-    if kind != ODOMETRY or not np.linalg.norm(quaternion) > 0.0:
-        return None
     x, y, z, w = quaternion.tolist()
+    if kind != ODOMETRY or not math.hypot(x, y, z, w) > 0.0:
+        return None
     linear = message.twist.twist.linear
     return np.array(turned(matrix(normalized((x, y, z, w))), (linear.x, linear.y, linear.z)))

@@ -216,8 +216,8 @@ class Replay:
     # Moments ---------------------------------------------------------------------------------------------------------
 
     def _take_truth(self, truth: Truth) -> None:
-        numbers = np.concatenate([truth.position, truth.quaternion])
-        if not np.all(np.isfinite(numbers)) or abs(float(np.linalg.norm(truth.quaternion)) - 1.0) > NORM_TOLERANCE:
+        numbers = [*truth.position.tolist(), *truth.quaternion.tolist()]
+        if not all(map(math.isfinite, numbers)) or abs(math.hypot(*numbers[3:]) - 1.0) > NORM_TOLERANCE:
             self._bad_truths += 1
             return
         last = self._last_truth
@@ -253,13 +253,13 @@ class Replay:
 
     def _evaluated(self) -> Evaluated:
         width = _ESTIMATED + _TRUE * self._against_truth
-        stamps = np.array(self._stamps, dtype=np.int64)
-        # Time may have begun again: of several moments with one stamp the last counts.
-        order = np.flatnonzero(np.append(np.diff(np.sort(stamps)), 1)) if len(stamps) else np.empty(0, dtype=np.int64)
-        order = np.argsort(stamps, kind="stable")[order]
-        numbers = np.frombuffer(self._numbers, dtype=float).reshape(-1, width)[order] if len(stamps) else (
-            np.empty((0, width)))
-        stamps = stamps[order]
+        stamps = np.frombuffer(self._stamps, dtype=np.int64) if self._stamps else np.empty(0, dtype=np.int64)
+        numbers = np.frombuffer(self._numbers, dtype=float).reshape(-1, width) if self._stamps else np.empty((0, width))
+        if np.any(np.diff(stamps) <= 0):
+            # Time has begun again: of several moments with one stamp the last counts.
+            order = np.argsort(stamps, kind="stable")
+            order = order[np.flatnonzero(np.append(np.diff(stamps[order]), 1))]
+            stamps, numbers = stamps[order], numbers[order]
         truth = true_velocity = None
         if self._against_truth:
             true = numbers[:, _ESTIMATED:]

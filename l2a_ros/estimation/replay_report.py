@@ -146,9 +146,9 @@ def health_shares(evaluated: Evaluated) -> dict[str, float]:
 def write_tum(path: Path, trajectory: Trajectory) -> None:
     """Write a trajectory in the TUM format."""
     with path.open("w", encoding="utf-8") as file:
-        for stamp, position, quaternion in zip(trajectory.stamps.tolist(), trajectory.positions.tolist(),
-                                               trajectory.quaternions.tolist(), strict=True):
-            file.write(f"{seconds(stamp)} {' '.join(f'{value:.9g}' for value in (*position, *quaternion))}\n")
+        for i, stamp in enumerate(trajectory.stamps):
+            numbers = (*trajectory.positions[i].tolist(), *trajectory.quaternions[i].tolist())
+            file.write(f"{seconds(int(stamp))} {' '.join(f'{value:.9g}' for value in numbers)}\n")
 
 
 def write_csv(path: Path, evaluated: Evaluated) -> None:
@@ -157,14 +157,14 @@ def write_csv(path: Path, evaluated: Evaluated) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *(TRUE_COLUMNS if truth is not None else [])])
-        for i, stamp in enumerate(evaluated.estimate.stamps.tolist()):
+        for i, stamp in enumerate(evaluated.estimate.stamps):
             numbers = [*evaluated.estimate.positions[i].tolist(), *evaluated.estimate.quaternions[i].tolist(),
                        *evaluated.velocity[i].tolist(), *evaluated.angular_velocity[i].tolist(),
                        *evaluated.spreads[i].tolist()]
             if truth is not None and evaluated.true_velocity is not None:
                 numbers += [*truth.positions[i].tolist(), *truth.quaternions[i].tolist(),
                             *evaluated.true_velocity[i].tolist()]
-            writer.writerow([seconds(stamp), HEALTHS[evaluated.health[i]].value, *_texts(numbers)])
+            writer.writerow([seconds(int(stamp)), HEALTHS[evaluated.health[i]].value, *_texts(numbers)])
 
 
 def _texts(numbers: list[float]) -> Iterator[str]:
