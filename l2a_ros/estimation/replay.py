@@ -57,7 +57,7 @@ class Evaluated:
         true_velocity: in the frame of the truth ``(n, 3)``, m/s, NaN where it is not known; None without truth.
         waiting: moments at which there was no estimate yet.
         bad_truths: true poses that are none: not finite, no attitude, no stamp.
-        refused: where poses were refused: stamp (ns) and position (m) of the pose at which the filter's count rose.
+        refused: poses that were refused: stamp (ns) and position (m) ``(m, 4)``.
         first, last: stamps of the first and last sample, ns.
     """
 
@@ -125,6 +125,7 @@ class Replay:
         self._stamps, self._numbers = array("q"), array("d")
         self._refused_stamps, self._refused_places = array("q"), array("d")
         self._refusals = 0.0
+        self._last_pose: PoseSample | None = None
         self._waiting = self._bad_truths = 0
         self._first: int | None = None
         self._last = 0
@@ -188,11 +189,17 @@ class Replay:
         if isinstance(sample, ImuSample):
             self._motion.add_imu(sample)
             return
+        # A pose waits for the readings up to its moment: what is refused by now is the last one.
+        self._watch_refusals(self._last_pose)
         self._motion.add_pose(sample)
+        self._watch_refusals(sample)
+        self._last_pose = sample
+
+    def _watch_refusals(self, pose: PoseSample | None) -> None:
         refusals = sum(count for name, count in self._motion.report().items() if name.startswith("poses refused"))
-        if refusals > self._refusals and np.all(np.isfinite(sample.position)):
-            self._refused_stamps.append(sample.stamp)
-            self._refused_places.extend(sample.position.tolist())
+        if refusals > self._refusals and pose is not None and np.all(np.isfinite(pose.position)):
+            self._refused_stamps.append(pose.stamp)
+            self._refused_places.extend(pose.position.tolist())
         self._refusals = refusals
 
     def _begin_again(self, end: int) -> None:

@@ -141,9 +141,9 @@ def measure(evaluated: Evaluated, align: bool) -> Errors:
         UserError: if it cannot be aligned.
     """
     assert evaluated.truth is not None and evaluated.true_velocity is not None
-    live: np.ndarray | slice = evaluated.is_live()
-    if np.all(live):
-        live = slice(None)  # makes no copies
+    is_live = evaluated.is_live()
+    # A slice makes no copies.
+    live: np.ndarray | slice = slice(None) if np.all(is_live) else is_live
     truth, estimate = evaluated.truth.part(live), evaluated.estimate.part(live)
     true_velocity = evaluated.true_velocity[live]
     if align and len(truth):

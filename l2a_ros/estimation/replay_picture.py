@@ -102,20 +102,24 @@ def thinned(times: np.ndarray, values: np.ndarray, columns: int = COLUMNS) -> np
 
 
 def _line(panel: Any, times: np.ndarray, values: np.ndarray, colour: str, label: str, **style: Any) -> None:
+    panel.plot(*_drawn(times, values), color=colour, label=label, **({"linewidth": 0.9} | style))
+
+
+def _drawn(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is drawn of a series: thinned, and broken at gaps."""
     which = thinned(times, values)
     shown_times, shown = times[which], values[which]
     breaks = np.flatnonzero(np.diff(times) > _BREAK)
     if len(breaks) and len(breaks) < COLUMNS:
         places = np.searchsorted(shown_times, times[breaks], side="right")
         shown_times, shown = np.insert(shown_times, places, times[breaks]), np.insert(shown, places, np.nan)
-    panel.plot(shown_times, shown, color=colour, label=label, **({"linewidth": 0.9} | style))
+    return shown_times, shown
 
 
 def _error(panel: Any, times: np.ndarray, errors: np.ndarray, spreads: np.ndarray, factor: float, label: str) -> None:
     if len(times):
-        which = thinned(times, spreads)
-        panel.fill_between(times[which], -3.0 * factor * spreads[which], 3.0 * factor * spreads[which], color=BAND,
-                           linewidth=0.0, label="3 spreads")
+        shown_times, shown = _drawn(times, 3.0 * factor * spreads)
+        panel.fill_between(shown_times, -shown, shown, color=BAND, linewidth=0.0, label="3 spreads")
         known = np.abs(errors[np.isfinite(errors)])
         if len(known):
             # Neither the first moments nor the wide band of a long dropout may make everything else flat.

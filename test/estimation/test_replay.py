@@ -200,15 +200,28 @@ def test_velocity_is_told_or_the_difference_of_true_positions() -> None:
     assert np.all(np.isnan(true_velocity(sparse)))
 
 
-def test_refused_poses_are_marked() -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_refused_poses_are_marked(waits: bool) -> None:
+    class Slow(Spy):
+        """Looks at a pose only when the next reading is there."""
+
+        counted = 0
+
+        def add_imu(self, sample: ImuSample) -> None:
+            super().add_imu(sample)
+            self.counted = self.refused
+
+        def report(self) -> dict[str, float]:
+            return super().report() | ({"poses refused: high": self.counted} if waits else {})
+
     logged = walk()
-    high = pose(START + 204 * MS)
-    logged += [(START + 204 * MS, replace(high, position=np.array([0.1, 0.2, 1.5]))),
-               (START + 205 * MS, replace(high, position=np.array([0.1, np.nan, 1.5])))]
-    evaluated = replay(logged, Spy())
+    high = pose(START + 206 * MS)
+    logged += [(START + 206 * MS, replace(high, position=np.array([0.1, 0.2, 1.5]))),
+               (START + 209 * MS, replace(high, position=np.array([0.1, np.nan, 1.5])))]
+    evaluated = replay(logged, Slow())
     assert evaluated.refused.shape == (1, 4)
     assert evaluated.refused[0, 1:].tolist() == [0.1, 0.2, 1.5]
-    assert abs(evaluated.refused[0, 0] - (START + 204 * MS)) < 1000
+    assert abs(evaluated.refused[0, 0] - (START + 206 * MS)) < 1000
 
 
 def test_only_live_moments_are_measured() -> None:
