@@ -89,12 +89,24 @@ class RecordingReport:
                              f"{rate:.1f} Hz")
         shares = ", ".join(f"{name} {100.0 * share:.2f} %" for name, share in self.health.items() if share > 0.0)
         lines.append(f"  {self.moments} moments: {shares}" if self.moments else f"  no estimate: {self.status}")
-        # What was not refused is not worth a line.
-        lines += [f"  {name:<44}{value:.6g}" for name, value in self.filter.items() if value or "refused" not in name]
+        lines += [f"  {text}" for text in filter_lines(self.filter)]
         if self.errors is not None:
             lines += ["", *error_lines(self.errors, self.evo)]
         lines += [f"warning: {each}" for each in self.warnings]
         return lines
+
+
+def filter_lines(figures: Mapping[str, float]) -> list[str]:
+    """Return the filter's own figures; a standard deviation stands beside what it is of."""
+    lines = []
+    for name, value in figures.items():
+        # What was not refused is not worth a line.
+        if " spread (" in name or ("refused" in name and not value):
+            continue
+        what, bracket, unit = name.partition(" (")
+        spread = figures.get(f"{what} spread ({unit}") if bracket else None
+        lines.append(f"{name:<42}{value:.6g}" + ("" if spread is None else f" ± {spread:.2g}"))
+    return lines
 
 
 def error_lines(figures: ErrorFigures, evo: EvoErrors | None = None) -> list[str]:
