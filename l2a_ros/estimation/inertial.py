@@ -24,6 +24,11 @@ SAMPLING = 0.29
 CAUTION = 4.0
 #: Error of a reading that is held until the next one, as a share of the first difference.
 HOLDING = 0.7
+#: A hit of a millisecond may fall between two readings that are both calm: this share of the speed that the body can
+#: gain may always be hidden between readings that are so far apart (s), less between closer ones.
+HIDDEN, HIDING = 0.05, 0.01
+#: A squared difference that is more than so many times the mean counts instead of it, by what is more.
+BURST = 3.0
 #: Time over which the differences are averaged, s.
 MEMORY = 0.2
 #: What a reading at the end of its range leaves out on average, and the standard deviation of that, as a share of the
@@ -125,9 +130,13 @@ class InertialModel:
             return self.unknown(seconds)
         part = (0.5 * (start + end) - last.stamp) / (following.stamp - last.stamp)
         values = tuple([a + part * (b - a) for a, b in zip(last.values, following.values, strict=True)])
-        # At the very beginning only the first difference is there.
-        spread = ([SAMPLING * SAMPLING * each for each in known.second] if known.steps > 1 else
-                  [0.25 * (a - b) ** 2 for a, b in zip(last.values, following.values, strict=True)])
+        if known.before is not None:
+            # A robot that has just begun to move is not yet in the mean.
+            spread = [SAMPLING * SAMPLING * max(mean, (c - 2.0 * b + a) ** 2 / BURST) for mean, a, b, c in zip(
+                known.second, known.before.values, last.values, following.values, strict=True)]
+        else:
+            # At the very beginning only the first difference is there.
+            spread = [0.25 * (a - b) ** 2 for a, b in zip(last.values, following.values, strict=True)]
         return self._stretch(seconds, interval, values, spread)
 
     def held(self, known: Differences, start: int, end: int) -> Stretch:
@@ -172,6 +181,8 @@ class InertialModel:
             # The better of two: what the readings say, and that bodies do not turn and gain speed without end.
             prior = (self._turning if i < 3 else self._accelerating) * seconds
             error = each * per_reading
+            if i >= 3:
+                error = max(error, HIDDEN * min(1.0, interval / HIDING) * prior)
             trust = prior / (prior + CAUTION * error)
             variances[i] = (1.0 - trust) ** 2 * prior + trust * trust * (error + variances[i])
             trusts.append(trust)

@@ -36,6 +36,8 @@ SNAPSHOTS = _SECOND // 50
 PATIENCE = _SECOND // 20
 #: A sample so far from the others is of another time, ns; so many of them in a row, and that is the time.
 FAR, FAR_COUNT = _SECOND, 3
+#: A reading that is so many times beyond the unit's range is damaged.
+ABSURD = 100.0
 #: Poses come at least so often, s, or the estimate is said to coast.
 TRACKED = 0.1
 
@@ -102,7 +104,9 @@ class MotionFilter:
     def add_imu(self, sample: ImuSample) -> None:
         """Take a reading."""
         rate, force = sample.angular_velocity.tolist(), sample.specific_force.tolist()
-        if not (math.isfinite(sum(rate)) and math.isfinite(sum(force))):
+        # Written so that NaN is none.
+        if not (max(map(abs, rate)) < ABSURD * self._settings.gyro_range and sum(rate) == sum(rate)
+                and max(map(abs, force)) < ABSURD * self._settings.accelerometer_range and sum(force) == sum(force)):
             self._refused_readings[Refusal.NOT_FINITE] += 1
             return
         stamp = sample.stamp
@@ -297,7 +301,7 @@ class MotionFilter:
 
     def report(self) -> dict[str, float]:
         """Return figures for diagnostics and plots."""
-        now = self._now
+        now = self._now if self._newest is None else self._situation(self._newest)
         counts = {name: now.counts[name] + self._totals.get(name, 0) for name in now.counts}
         figures: dict[str, float] = {"poses used": counts["used"], "times reacquired": counts["reacquired"]}
         figures |= {f"poses refused: {reason}": counts[reason] + self._refused[reason] for reason in self._refused}

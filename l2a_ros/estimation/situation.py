@@ -26,7 +26,7 @@ from l2a_ros.estimation.pose_checks import (
     is_believed,
     turn_between,
 )
-from l2a_ros.estimation.quaternions import Vector, conjugate, matrix, product, rotation_vector, turned
+from l2a_ros.estimation.quaternions import Quaternion, Vector, conjugate, matrix, product, rotation_vector, turned
 from l2a_ros.estimation.settings import FilterSettings
 
 _SECOND = 1e9
@@ -36,6 +36,10 @@ REST_TIME, REST_READINGS = 0.3, 10
 REST_SPREAD = 5.0
 #: What a body at rest may turn all the same, for instance while its legs give way, rad/s.
 REST_DOUBT = 0.01
+#: And so much in the stretch altogether, rad.
+REST_TURN = 0.01
+#: A bias that is so many standard deviations off was never believed.
+FAR_BIAS = 4.0
 #: Rate of turn that says the same, rad/s, on top of that.
 MOVING = 0.05
 #: A prediction that is older (s) or less sure (m) judges poses no more: the gate would let the recorded jumps pass.
@@ -45,19 +49,27 @@ NIS_MEMORY = 100
 
 
 class Rest:
-    """Readings of a stretch in which the gyroscope may be at rest; never changed but replaced."""
+    """Readings of a stretch in which the gyroscope may be at rest; never changed but replaced.
 
-    __slots__ = ("begin", "count", "squares", "sums")
+    Args:
+        begin: ns.
+        attitude: by the newest pose then.
+        count: of readings.
+        sums: of the rates, rad/s.
+        squares: sums of their squares.
+    """
 
-    def __init__(self, begin: int, count: int = 0, sums: Vector = (0.0, 0.0, 0.0),
+    __slots__ = ("attitude", "begin", "count", "squares", "sums")
+
+    def __init__(self, begin: int, attitude: Quaternion, count: int = 0, sums: Vector = (0.0, 0.0, 0.0),
                  squares: Vector = (0.0, 0.0, 0.0)) -> None:
-        self.begin, self.count, self.sums, self.squares = begin, count, sums, squares
+        self.begin, self.attitude, self.count, self.sums, self.squares = begin, attitude, count, sums, squares
 
     def after(self, rate: Sequence[float]) -> Rest:
         """Return it with one more reading."""
         x, y, z = rate
         (a, b, c), (d, e, f) = self.sums, self.squares
-        return Rest(self.begin, self.count + 1, (a + x, b + y, c + z), (d + x * x, e + y * y, f + z * z))
+        return Rest(self.begin, self.attitude, self.count + 1, (a + x, b + y, c + z), (d + x * x, e + y * y, f + z * z))
 
     def mean(self) -> Vector:
         """Return the mean rate, rad/s."""
@@ -79,8 +91,8 @@ class Situation:
     """
 
     __slots__ = ("began", "bias_is_measured", "counts", "filter", "frozen", "last_good", "last_pose", "last_raw",
-                 "model", "moving_square", "next_pose", "next_reading", "nis", "readings", "rest", "settings", "time",
-                 "track", "turn", "turn_from", "turn_spread")
+                 "model", "moving_square", "next_pose", "next_reading", "newest_pose", "nis", "readings", "rest", "settings",
+                 "time", "track", "turn", "turn_from", "turn_spread")
 
     def __init__(self, settings: FilterSettings, model: InertialModel) -> None:
         self.settings, self.model = settings, model
@@ -91,7 +103,7 @@ class Situation:
         self.filter: FilterState | None = None
         self.readings = Differences()
         self.began = -(2**62)
-        self.last_good, self.last_pose, self.last_raw = -(2**62), None, None
+        self.last_good, self.last_pose, self.newest_pose, self.last_raw = -(2**62), None, None, None
         self.frozen = False
         self.track: Track | None = None
         self.counts = {reason.value: 0 for reason in Refusal} | {"used": 0, "reacquired": 0}
@@ -104,6 +116,7 @@ class Situation:
         self.turn_spread = math.inf
         self.turn_from: tuple[int, tuple[float, float, float, float]] | None = None
 
+    newest_pose: Pose | None
     last_pose: Pose | None
     last_raw: tuple[float, ...] | None
 
@@ -160,27 +173,34 @@ class Situation:
             self._watch_rest(reading.stamp, rate)
 
     def _watch_rest(self, stamp: int, rate: Sequence[float]) -> None:
-        rest = self.rest
+        pose, rest = self.newest_pose, self.rest
+        if pose is None:
+            return
         if rest is None or stamp - rest.begin > 2 * REST_TIME * _SECOND:
-            rest = Rest(stamp)
+            rest = Rest(stamp, pose.quaternion)
         self.rest = rest = rest.after(rate)
         if stamp - rest.begin < REST_TIME * _SECOND or rest.count < REST_READINGS:
             return
         self.rest = None
-        if rest.spread() > REST_SPREAD * self.settings.gyro_noise:
-            return
-        self.bias_is_measured = True
-        if self.filter is not None:
-            self._take_bias(rest)
-        else:
-            self.rest = rest
+        turned = math.hypot(*turn_between(rest.attitude, pose.quaternion))
+        # A steady turn looks like rest to the gyroscope, not to motion capture.
+        if (rest.spread() <= REST_SPREAD * self.settings.gyro_noise
+                and turned <= REST_TURN + 4.0 * self.settings.mocap_attitude_noise):
+            self.bias_is_measured = True
+            self._take_bias(rest.mean(), pose)
 
-    def _take_bias(self, rest: Rest) -> None:
+    def _take_bias(self, bias: Vector, pose: Pose) -> None:
         state = self.filter
-        assert state is not None
+        if state is None:
+            return
         state.catch_up(self.settings)
-        state.correct_gyro_bias(rest.mean(), REST_DOUBT)
-        self.rest = None
+        if math.dist(bias, state.gyro_bias) > FAR_BIAS * math.sqrt(np.trace(state.covariance[GYRO_BIAS, GYRO_BIAS])):
+            # So far off that the attitude is wrong by now.
+            state.gyro_bias = bias
+            self.begin(Track(pose, pose, 1, None, 0.0, pose))
+            state = self.filter
+        assert state is not None
+        state.correct_gyro_bias(bias, REST_DOUBT)
 
     def is_moving(self) -> bool:
         """Whether the gyroscope says so; without one, it may."""
@@ -210,6 +230,7 @@ class Situation:
             if not self.frozen and self.filter is not None:
                 self.last_good = self.time
             return
+        self.newest_pose = pose
         state = self.filter
         if state is None:
             self.track = track = follow(self.track, pose, None, self.settings)
@@ -217,6 +238,9 @@ class Situation:
                 self.begin(track)
             return
         state.catch_up(self.settings)
+        if not self.has_imu():
+            # There is nothing that they could be late against.
+            timing_spread = min(timing_spread, self.settings.mocap_jitter)
         innovation = state.innovation(pose.position, pose.quaternion, self._noise(timing_spread))
         since = (self.time - self.last_good) / _SECOND
         if self.can_judge() and innovation.distance <= self.settings.gate and self._is_reachable(pose, since):
@@ -264,7 +288,8 @@ class Situation:
         self.began = self.time
         covariance = np.zeros((SIZE, SIZE))
         seconds = max(1e-3, (pose.stamp - track.middle.stamp) / _SECOND)
-        speed = 2.0 * (s.mocap_position_noise / seconds) ** 2 + s.motion_acceleration**2 * seconds
+        speed = min(2.0 * (s.mocap_position_noise / seconds) ** 2 + s.motion_acceleration**2 * seconds,
+                    (s.maximum_speed / 3.0) ** 2)
         for block, variance in ((POSITION, s.mocap_position_noise**2), (VELOCITY, speed),
                                 (ATTITUDE, s.mocap_attitude_noise**2)):
             covariance[block, block] = np.eye(3) * variance
@@ -272,8 +297,6 @@ class Situation:
         if before is None:
             covariance[biases, biases] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3)
             self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance)
-            if self.bias_is_measured and self.rest is not None:
-                self._take_bias(self.rest)
         else:
             covariance[biases, biases] = before.covariance[biases, biases]
             self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance,
