@@ -210,8 +210,8 @@ def test_estimate_is_as_good_as_it_says() -> None:
     """Normalised errors of 50 seeds, tracked and after 0.2 s without poses, against the 95 % band of chi square."""
     seeds, moments = 50, (1500, 1580, 1995)
     sensing = replace(NOISY, imu_ms=2, averages=True)
-    settings = replace(IDEAL, imu_averaging=0.0025, accelerometer_bias_spread=0.01, accelerometer_bias_walk=0.0, gyro_bias_walk=0.0,
-                       gyro_bias_spread=0.01)
+    settings = replace(IDEAL, imu_averaging=0.0025, accelerometer_bias_spread=0.01, accelerometer_bias_walk=0.0,
+                       gyro_bias_walk=0.0, gyro_bias_spread=0.01)
     means = np.zeros((len(moments), 4))
     for seed in range(seeds):
         rng = np.random.default_rng(1000 + seed)
