@@ -33,6 +33,8 @@ GAP = _SECOND
 LONGEST_DIFFERENCE = _SECOND // 4
 #: How far a quaternion's length may be from one.
 NORM_TOLERANCE = 0.01
+#: Positions and velocities of the truth beyond are damaged messages, m, m/s.
+ABSURD = 1e6
 #: Poses that come this much faster than they are asked for are not left out.
 _JITTER = 0.95
 HEALTHS = tuple(Health)
@@ -224,7 +226,7 @@ class Replay:
 
     def _take_truth(self, truth: Truth) -> None:
         numbers = [*truth.position.tolist(), *truth.quaternion.tolist()]
-        if not all(map(math.isfinite, numbers)) or abs(math.hypot(*numbers[3:]) - 1.0) > NORM_TOLERANCE:
+        if not all(abs(each) < ABSURD for each in numbers) or abs(math.hypot(*numbers[3:]) - 1.0) > NORM_TOLERANCE:
             self._bad_truths += 1
             return
         last = self._last_truth
@@ -254,7 +256,8 @@ class Replay:
         if truth is not None:
             numbers.extend(truth.position.tolist())
             numbers.extend(truth.quaternion.tolist())
-            numbers.extend(_NO_VELOCITY if truth.velocity is None else truth.velocity.tolist())
+            told = _NO_VELOCITY if truth.velocity is None else truth.velocity.tolist()
+            numbers.extend(told if all(abs(each) < ABSURD for each in told) else _NO_VELOCITY)
             numbers.extend(_NO_VELOCITY)
             self._open_row = len(self._stamps) - 1
 

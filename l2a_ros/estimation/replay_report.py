@@ -64,7 +64,7 @@ class RecordingReport:
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for JSON: what is not known is null."""
+        """Return it for JSON, after :func:`without_nan`."""
         topics = {name: None if each is None else asdict(each) for name, each in (
             ("mocap", self.topics.mocap), ("imu", self.topics.imu), ("truth", self.topics.truth))}
         evo = None
@@ -72,12 +72,10 @@ class RecordingReport:
             evo = {"poses": self.evo.poses, "ate_m": self.evo.translation, "ate_deg": math.degrees(self.evo.angle),
                    "rpe": [{"interval_s": interval, "translation_m": way, "rotation_deg": math.degrees(turn)}
                            for interval, (way, turn) in self.evo.relative.items()]}
-        content = {"bag": str(self.bag), "topics": topics, "duration_s": self.duration, "moments": self.moments,
-                   "waiting": self.waiting, "health": dict(self.health), "filter": dict(self.filter),
-                   "status": self.status, "errors": None if self.errors is None else asdict(self.errors), "evo": evo,
-                   "bad_truths": self.bad_truths, "warnings": self.warnings}
-        cleaned: dict[str, Any] = without_nan(content)
-        return cleaned
+        return {"bag": str(self.bag), "topics": topics, "duration_s": self.duration, "moments": self.moments,
+                "waiting": self.waiting, "health": dict(self.health), "filter": dict(self.filter),
+                "status": self.status, "errors": None if self.errors is None else asdict(self.errors), "evo": evo,
+                "bad_truths": self.bad_truths, "warnings": self.warnings}
 
     def lines(self) -> list[str]:
         """Return it for people."""

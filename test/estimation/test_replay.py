@@ -52,6 +52,15 @@ class Spy(MotionFilter):
                               self.health, stamp)
 
 
+class Tilted(Spy):
+    """Wrong by 30 mrad about the x axis of the map."""
+
+    def estimate(self, stamp: int) -> MotionEstimate | None:
+        found = super().estimate(stamp)
+        return None if found is None else replace(found, quaternion=(
+            Rotation.from_rotvec([0.03, 0.0, 0.0]) * Rotation.from_quat(found.quaternion)).as_quat())
+
+
 def pose(stamp: int) -> PoseSample:
     t = (stamp - START) / 1e9
     return PoseSample(stamp, position(t), quaternion(t))
@@ -166,6 +175,17 @@ def test_time_may_begin_again(has_truth: bool, follows: int) -> None:
     assert np.all(np.diff(evaluated.estimate.stamps) > 0)
 
 
+def test_a_truth_of_the_time_before_is_not_one_of_the_time_after() -> None:
+    # Motion capture and readings end early, and what follows comes to the same stamps without a truth.
+    before = [(log + 600 * 10**9, replace(each, stamp=each.stamp + 600 * 10**9)) for log, each in walk(600)
+              if isinstance(each, Truth) or each.stamp < START + 2 * 10**9]
+    after = [(log + 607 * 10**9, replace(each, stamp=each.stamp + 598 * 10**9)) for log, each in walk(900)
+             if not isinstance(each, Truth)]
+    stamps = replay(before + after, Spy(), rate=100.0).estimate.stamps - START
+    assert 195 <= len(stamps) <= 301
+    assert stamps.max() <= 603 * 10**9
+
+
 def test_truth_that_is_none_is_left_out() -> None:
     logged = [(log, sample) for log, sample in walk()]
     for k, wrong in enumerate((replace(truth(START + 101 * MS), position=np.array([np.nan, 0.0, 0.0])),
@@ -189,7 +209,8 @@ def test_velocity_is_told_or_the_difference_of_true_positions() -> None:
     np.testing.assert_allclose(true_velocity(walk()), wanted)
     for silent in (None, np.zeros(3)):
         logged = [(log, replace(each, velocity=silent) if isinstance(each, Truth) else each) for log, each in walk()]
-        found = true_velocity(logged)
+        # One that is told twice makes no difference.
+        found = true_velocity(logged + [each for each in logged[100:200] if isinstance(each[1], Truth)])
         np.testing.assert_allclose(found[:-1], wanted[:-1], atol=1e-4)
         # Of the last one there is none.
         assert np.all(np.isnan(found[-1]))
@@ -240,11 +261,18 @@ def test_figures_of_a_known_offset() -> None:
         assert value == pytest.approx(0.02)
     assert figures.live.velocity_m_s.largest == pytest.approx(0.0, abs=1e-9)
     assert figures.live.orientation_deg.largest == pytest.approx(0.0, abs=1e-4)
-    # A tenth of the offset's axes is wrong by two standard deviations (of 10 mm).
+    # One of three axes is wrong by two standard deviations (of 10 mm).
     assert figures.consistency.position == pytest.approx(4.0 / 3.0)
     assert figures.consistency.velocity == pytest.approx(0.0, abs=1e-9)
     assert figures.consistency.within_three == 1.0
+    assert figures.consistency.orientation == pytest.approx(0.0, abs=1e-9)
     assert error_figures([measure(replay(walk(), Spy(0.04)), False)]).consistency.within_three == pytest.approx(8 / 9)
+    errors = measure(replay(walk(), Tilted()), False)
+    np.testing.assert_allclose(errors.signed[:, 6:9], [[0.03, 0.0, 0.0]] * 39, atol=1e-9)
+    tilted = error_figures([errors])
+    assert tilted.consistency.orientation == pytest.approx(3.0)
+    assert tilted.consistency.velocity == pytest.approx(0.0, abs=1e-9)
+    assert tilted.live.orientation_deg.rmse == pytest.approx(np.degrees(0.03))
     # The whole error is a shift, which alignment takes away; relative errors never see it.
     assert [each.translation_m for each in figures.rpe] == [pytest.approx(0.0, abs=1e-9), None]
     assert [each.pairs for each in figures.rpe] == [29, 0]
