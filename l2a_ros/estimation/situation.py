@@ -224,11 +224,9 @@ class Situation:
         repeated = pose.raw == self.last_raw
         self.last_raw = pose.raw
         self.frozen = repeated and (self.frozen or self.is_moving())
-        if repeated and (self.frozen or self.filter is not None):
-            # Says nothing new. A robot at rest may look like that where poses have no noise.
+        if self.frozen:
+            # Not so a robot at rest, where poses have no noise.
             self.counts[Refusal.FROZEN] += 1
-            if not self.frozen:
-                self.last_good = self.time
             return
         self.newest_pose = pose
         state = self.filter
