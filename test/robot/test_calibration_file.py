@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2a_ros.errors import UserError
+from l2a_ros.robot import calibration_file
 from l2a_ros.robot.calibration import Calibration, load_calibration
 from l2a_ros.robot.calibration_file import save_calibration
 
@@ -28,8 +29,8 @@ swap_sides: yes
 
 def test_a_new_file(tmp_path: Path) -> None:
     file = tmp_path / "new.yaml"
-    after = save_calibration(file, "", {"gyro_bias": (0.1, -0.0000123, -1e-9), "imu_rotation": TURNED})
-    assert after == load_calibration(str(file)) == Calibration(gyro_bias=(0.1, -0.000012, 0.0), imu_rotation=TURNED)
+    after = save_calibration(file, "", {"gyro_bias": (0.1, -0.00001, -1e-9), "imu_rotation": TURNED})
+    assert after == load_calibration(str(file)) == Calibration(gyro_bias=(0.1, -0.00001, 0.0), imu_rotation=TURNED)
     assert "docs/calibration.md" in file.read_text() and "rad/s in the unit's own axes" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [file]
@@ -80,6 +81,15 @@ def test_refused_and_left_alone(tmp_path: Path, text: str, changes: dict[str, ob
         save_calibration(file, str(file), changes)
     assert "\n" not in str(caught.value)
     assert file.read_text() == text and list(tmp_path.iterdir()) == [file]
+
+
+def test_what_would_be_read_as_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(OLD)
+    monkeypatch.setattr(calibration_file, "_merged", lambda *_: OLD)
+    with pytest.raises(UserError, match="cannot be kept as it is written"):
+        save_calibration(file, str(file), {"gyro_bias": (1.0, 0.0, 0.0)})
+    assert file.read_text() == OLD and list(tmp_path.iterdir()) == [file]
 
 
 def test_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from l2a_ros.estimation.calibration.rest import POSITION_SPREAD, TURN_SPREAD, motion_of
-from l2a_ros.estimation.calibration.tracks import Outcome, PoseTrack, Stillness, biweight, blocks, turns
+from l2a_ros.estimation.calibration.tracks import Outcome, PoseTrack, Stillness, blocks, turns
 
 #: Length of the pieces in which a robot is looked at for being still, s, and how many in a row are a rest.
 PIECE, LEAST_PIECES = 0.25, 3
@@ -88,9 +88,8 @@ def measure_standing(poses: PoseTrack, heading: float | None = None) -> Standing
 def _stood(poses: PoseTrack, heading: float) -> Standing:
     base = Rotation.from_euler("z", heading)
     away = turns(poses.attitudes)
-    weights = biweight(np.linalg.norm(away - np.median(away, axis=0), axis=1))
     spread = Stillness.of(away, [slice(None)]).spreads[0] / math.sqrt(len(poses))
-    return Standing((base.inv() * poses.attitudes.mean(weights)).as_matrix(), spread, heading, 0.0)
+    return Standing((base.inv() * poses.attitudes.mean()).as_matrix(), spread, heading, 0.0)
 
 
 def _rests(poses: PoseTrack) -> list[slice]:

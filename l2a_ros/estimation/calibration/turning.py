@@ -170,12 +170,8 @@ class _Fit:
     def __init__(self, seconds: np.ndarray, integral: np.ndarray, starts: np.ndarray, ends: np.ndarray,
                  turns: np.ndarray) -> None:
         self._seconds, self._integral = seconds, integral
-        # Where readings are missing, or would be for another latency, nothing is compared.
+        # Where readings would be missing for another latency, nothing is compared; inside, the weights see to it.
         inside = (starts - LARGEST_LATENCY >= seconds[0]) & (ends + LARGEST_LATENCY <= seconds[-1])
-        before = np.searchsorted(seconds, starts)
-        after = np.minimum(np.searchsorted(seconds, ends), len(seconds) - 1)
-        gaps = np.concatenate([[0], np.cumsum(np.diff(seconds) > LONGEST_STEP)])
-        inside &= gaps[np.maximum(before - 1, 0)] == gaps[after]
         self._starts, self._ends = starts[inside], ends[inside]
         #: Rates of the body, rad/s.
         self.turned = turns[inside] / (self._ends - self._starts)[:, None]
@@ -195,8 +191,7 @@ class _Fit:
         rotation need not.
         """
         a, b = _centred(self.turned, weights), _centred(self.read(latency), weights)
-        left, strengths, right = np.linalg.svd((a * weights[:, None]).T @ b)
-        strengths[2] *= np.sign(np.linalg.det(left) * np.linalg.det(right))
+        strengths = np.linalg.svd((a * weights[:, None]).T @ b, compute_uv=False)
         return float(strengths.sum() / math.sqrt((weights @ (a * a).sum(axis=1)) * (weights @ (b * b).sum(axis=1))
                                                  + 1e-300))
 

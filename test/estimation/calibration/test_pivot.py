@@ -67,7 +67,7 @@ def test_a_motion_that_does_not_tell(sizes: Sequence[float], says: str) -> None:
 
 def test_a_point_that_slips() -> None:
     poses = turned(HandMotion(4))
-    slips = [replace(each, position=each.position + [0.0, 0.02 * (i > 700), 0.0]) for i, each in enumerate(poses)]
+    slips = [replace(each, position=each.position + [0.0, 0.02 * (i > 1000), 0.0]) for i, each in enumerate(poses)]
     wanders = [replace(each, position=each.position + [0.01 * math.sin(0.02 * i), 0.0, 0.0])
                for i, each in enumerate(poses)]
     assert "the point moved by" in measured(slips).problem

@@ -21,12 +21,13 @@ BODY = Rotation.from_euler("xyz", [5, -3, 100], degrees=True)
 
 
 def slid(heading: float, way: float = 0.3, body: Rotation = BODY, seed: int = 0, turn: float = 0.0,
-         rise: float = 0.0, waits: Sequence[float] = (2.0, 2.0)) -> list[PoseSample]:
+         rise: float = 0.0, waits: Sequence[float] = (2.0, 2.0), takes: float = 1.5,
+         shakes: float = 1.0) -> list[PoseSample]:
     """Return poses of a robot that waits, is slid forward, and waits; the hand shakes and lifts it on the way."""
-    end = waits[0] + 1.5
+    end = waits[0] + takes
     times = np.arange(0.0, end + waits[1], 0.01)
-    part = np.clip((times - waits[0]) / 1.5, 0.0, 1.0)
-    hand = np.sin(math.pi * part)
+    part = np.clip((times - waits[0]) / takes, 0.0, 1.0)
+    hand = shakes * np.sin(math.pi * part)
     steps = np.column_stack([way * part, 0.0 * part, rise * part + 0.01 * hand])
     heading_now = Rotation.from_euler("z", heading)
     turned = Rotation.from_rotvec(np.outer(part, [0.0, 0.0, turn]))
@@ -71,11 +72,16 @@ def test_a_heading_that_is_known(seed: int, heading: float) -> None:
 
 def test_outliers_do_not_matter() -> None:
     poses = slid(0.4)
-    for i in range(30, len(poses), 100):
+    for i in range(30, len(poses), 40):
         poses[i] = PoseSample(poses[i].stamp, np.array([3.0, 2.0, 0.9]), np.array([1.0, 0.0, 0.0, 0.0]))
     found = measured(poses)
     assert found.is_good, found.problem
     assert error(found) < 0.2
+
+
+def test_creeping_is_no_rest() -> None:
+    found = measured(slid(0.3, way=0.2, takes=20.0, shakes=0.0))
+    assert found.is_good and found.way == pytest.approx(0.2, abs=0.002), found
 
 
 @pytest.mark.parametrize(("poses", "says"), [

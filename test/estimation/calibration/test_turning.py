@@ -79,6 +79,19 @@ def test_an_axis_that_was_hardly_turned_about(sizes: Sequence[float], axis: str)
     assert f"hardly turned about {axis}" in found.problem and np.isnan(found.rotation).all()
 
 
+def test_noise_of_poses_is_no_turn_however_long() -> None:
+    motion = HandMotion(1, (0.1, 0.08, 0.0))
+    assert "hardly turned about z" in measured(motion.readings(120.0, 25.0), motion.poses(120.0, 25.0)).problem
+
+
+def test_a_radio_that_loses_much() -> None:
+    motion = HandMotion(4)
+    readings = [each for i, each in enumerate(motion.readings(25.0, 100.0, UNIT)) if i % 100 < 55]
+    found = measured(readings, motion.poses(25.0, rotation=BODY))
+    assert found.is_good, found.problem
+    assert np.abs(error(found)).max() < math.radians(0.4)
+
+
 def test_refusals() -> None:
     motion = HandMotion(2)
     readings, poses = motion.readings(12.0, rotation=UNIT), motion.poses(12.0, rotation=BODY)
