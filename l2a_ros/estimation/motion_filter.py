@@ -115,17 +115,17 @@ class MotionFilter:
             return
         reading = Reading(stamp, self._mounting.reading(rate, force))
         readings = self._readings
-        if not readings or stamp > readings[-1].stamp:
-            readings.append(reading)
-        else:
-            place = bisect.bisect_left(readings, stamp, key=_stamp)
-            if place < len(readings) and readings[place].stamp == stamp:
-                self._refused_readings[Refusal.DUPLICATE] += 1
-                return
-            if stamp <= self._now.time and not self._go_back(stamp):
-                self._refused_readings[Refusal.LATE] += 1
-                return
-            readings.insert(place, reading)
+        place = len(readings) if not readings or stamp > readings[-1].stamp else bisect.bisect_left(
+            readings, stamp, key=_stamp)
+        if place < len(readings) and readings[place].stamp == stamp:
+            self._refused_readings[Refusal.DUPLICATE] += 1
+            return
+        # What was taken in behind the reading before knew less of the time since than it does now.
+        before = min(stamp - 1, readings[place - 1].stamp) if place else stamp - 1
+        if before < self._now.time and not self._go_back(before + 1):
+            self._refused_readings[Refusal.LATE] += 1
+            return
+        readings.insert(place, reading)
         self._timing.add_reading(reading)
         self._take_in()
 
@@ -206,8 +206,10 @@ class MotionFilter:
             horizon = self._poses[-1].moment
         self._pass_poses(self._now, horizon, True)
         settled = horizon - PATIENCE - self._timing.latency
-        if settled - self._now.time >= SNAPSHOTS:
-            self._now.integrate(self._readings, self._first_reading, settled)
+        # At a reading: an interval that is cut would be integrated otherwise than a whole one.
+        last = bisect.bisect_right(self._readings, settled, key=_stamp) - 1
+        if last >= 0 and self._readings[last].stamp - self._now.time >= SNAPSHOTS:
+            self._now.integrate(self._readings, self._first_reading, self._readings[last].stamp)
             self._snap()
 
     def _pass_poses(self, situation: Situation, until: int, for_good: bool) -> None:
