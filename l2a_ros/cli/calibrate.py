@@ -80,7 +80,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Take the steps; return 1 if one of them failed."""
+    """Take the steps; return 1 if nobody was asked and one of them failed."""
     from l2a_ros.estimation.calibration.steps import Options, find_steps
     from l2a_ros.robot.calibration_file import save_calibration
 
@@ -104,12 +104,13 @@ def run(args: argparse.Namespace) -> int:
         published = replace(published, **changes)
     options = Options(None if args.heading is None else math.radians(args.heading), args.pivot_point, args.reference)
     current, failed = published, False
-    with _bag(args, names, steps) if args.bag is not None else _robot(args, base, options) as hear:
+    with _bag(args, names, steps) if args.bag is not None else _robot(args, base, options) as hear, _nothing_written():
         for i, step in enumerate(steps):
             print(f"\n{step.name} ({i + 1} of {len(steps)})", flush=True)
             result = _take(args, step, hear, published, current, options)
-            failed |= result is None
-            if result is not None:
+            if result is None:
+                failed |= not _asks(args)
+            else:
                 current = replace(current, **result.changes)
                 changes |= result.changes
     before = load_calibration(base)
@@ -123,6 +124,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {name}: {_text(getattr(before, name))} -> {_text(getattr(after, name))}")
     print(f"give it to driver and estimator: l2a hardware --calibration {out}", flush=True)
     return 1 if failed else 0
+
+
+@contextmanager
+def _nothing_written() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nnothing was written", file=sys.stderr, flush=True)
+        raise
 
 
 def _files(args: argparse.Namespace) -> tuple[Path, str]:
@@ -144,12 +154,16 @@ def _files(args: argparse.Namespace) -> tuple[Path, str]:
     return out.absolute(), base
 
 
+def _asks(args: argparse.Namespace) -> bool:
+    return args.bag is None and not args.yes
+
+
 def _take(args: argparse.Namespace, step: Step, hear: Hear, published: Calibration, current: Calibration,
           options: Options) -> Result | None:
     """Take one step until it is kept or skipped; return what was kept."""
     from l2a_ros.estimation.calibration.steps import Result
 
-    asks = args.bag is None and not args.yes
+    asks = _asks(args)
     if args.bag is None:
         for line in step.say(options):
             print(f"  {line}", flush=True)

@@ -29,6 +29,8 @@ from l2a_ros.robot.samples import ImuSample, PoseSample
 LEFT_OVER = math.radians(1.0)
 #: A robot that stands leans less, rad; more of it means that the axes of the readings are not those of the robot.
 UPRIGHT = math.radians(15.0)
+#: What is looked at while a robot should be still, ns.
+WATCHED = 500_000_000
 MOCAP, IMU = "mocap", "imu"
 
 
@@ -120,7 +122,8 @@ def _say_rest(_: Options) -> list[str]:
 
 
 def _watch_rest(heard: Heard, _: Options) -> str:
-    rates = np.array([each.angular_velocity for each in heard.readings[-50:]]).reshape(-1, 3)
+    latest = [each for each in heard.readings[-1000:] if each.stamp > heard.readings[-1].stamp - WATCHED]
+    rates = np.array([each.angular_velocity for each in latest]).reshape(-1, 3)
     if len(rates) < 5:
         return ""
     shaken = float(Stillness.of(rates, [slice(None)]).spreads.max())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from scipy.spatial.transform import Rotation
 
 from l2a_ros.errors import UserError
 from l2a_ros.estimation.calibration.steps import STEPS, Heard, Options, Result, find_steps
+from l2a_ros.estimation.mounting import MountedSensors
 from l2a_ros.robot.calibration import Calibration
+from l2a_ros.robot.calibration_file import save_calibration
 from l2a_ros.robot.samples import ImuSample
 
 G = 9.80665
@@ -117,6 +120,28 @@ def test_mocap_and_pivot() -> None:
     turned = HandMotion(2).poses(10.0, rotation=body, position=position, held=held)
     result = taken("pivot", Heard(turned), Calibration(), current, pivot=held)
     assert result.changes["mocap_position"] == pytest.approx(position, abs=3e-4)
+
+
+def test_the_estimator_understands_the_same(tmp_path: Path) -> None:
+    """With the file that is written, poses and readings of an oddly built robot are those of ``base_link``."""
+    body, position, unit = Rotation.random(rng=1), (0.02, -0.01, 0.03), Rotation.random(rng=2)
+    motion, bias = HandMotion(5), (0.2, -0.1, 0.05)
+    start = Calibration(driver_corrects_imu=False, gyro_bias=bias, mocap_rotation=rows(body))
+    heard = Heard(motion.poses(12.0, rotation=body, position=position), motion.readings(12.0, 100.0, unit, bias))
+    changes = {**taken("imu", heard, start).changes, **taken("pivot", heard, start).changes}
+    (tmp_path / "old.yaml").write_text("driver_corrects_imu: false\n")
+    saved = save_calibration(tmp_path / "robot.yaml", str(tmp_path / "old.yaml"),
+                             {"gyro_bias": bias, "mocap_rotation": rows(body), **changes})
+    sensors = MountedSensors(saved.mounting)
+    # In motion.poses the origin of base_link is held.
+    pose = sensors.pose(motion.poses(0.01, rotation=body, position=position, noise=0.0)[0])
+    np.testing.assert_allclose(pose.position, [0.3, -0.2, 0.1], atol=5e-4)
+    attitude = motion.attitudes(np.zeros(1))[0]
+    assert math.degrees((Rotation.from_quat(pose.quaternion) * attitude.inv()).magnitude()) < 0.01
+    own = motion.readings(0.01, rotation=unit, bias=bias, noise=0.0)[0]
+    reading = sensors.reading(own.angular_velocity.tolist(), own.specific_force.tolist())
+    np.testing.assert_allclose(reading[:3], motion.rates(np.zeros(1))[0], atol=0.03)
+    np.testing.assert_allclose(reading[3:], attitude.inv().apply([0.0, 0.0, G]), atol=0.1)
 
 
 @pytest.mark.parametrize("name", STEPS)
