@@ -19,6 +19,7 @@ import numpy as np
 from l2a_ros.estimation.motion import Health
 from l2a_ros.estimation.motion_filter import MotionFilter
 from l2a_ros.estimation.recorded_motion import Truth
+from l2a_ros.estimation.refused_poses import RefusedPoses
 from l2a_ros.estimation.trajectory_errors import Trajectory
 from l2a_ros.robot.samples import ImuSample, PoseSample
 
@@ -125,9 +126,7 @@ class Replay:
         self._clock, self._truths_clock = _Clock(), _Clock()
         self._due: int | None = None
         self._stamps, self._numbers = array("q"), array("d")
-        self._refused_stamps, self._refused_places = array("q"), array("d")
-        self._refusals = 0.0
-        self._last_pose: PoseSample | None = None
+        self._refused = RefusedPoses(motion)
         self._waiting = self._bad_truths = 0
         self._first: int | None = None
         self._last = 0
@@ -191,18 +190,8 @@ class Replay:
         if isinstance(sample, ImuSample):
             self._motion.add_imu(sample)
             return
-        # A pose waits for the readings up to its moment: what is refused by now is the last one.
-        self._watch_refusals(self._last_pose)
         self._motion.add_pose(sample)
-        self._watch_refusals(sample)
-        self._last_pose = sample
-
-    def _watch_refusals(self, pose: PoseSample | None) -> None:
-        refusals = sum(count for name, count in self._motion.report().items() if name.startswith("poses refused"))
-        if refusals > self._refusals and pose is not None and np.all(np.isfinite(pose.position)):
-            self._refused_stamps.append(pose.stamp)
-            self._refused_places.extend(pose.position.tolist())
-        self._refusals = refusals
+        self._refused.add(sample)
 
     def _begin_again(self, end: int) -> None:
         """Ask what is left to ask of a time that ends (ns), and forget it."""
@@ -277,10 +266,7 @@ class Replay:
             # Many publishers of odometry leave the twist empty.
             told = true[:, 7:10]
             true_velocity = told if np.any(np.nan_to_num(told)) else true[:, 10:13]
-        places = np.frombuffer(self._refused_places, dtype=float).reshape(-1, 3) if self._refused_stamps else (
-            np.empty((0, 3)))
-        refused = np.column_stack([np.array(self._refused_stamps, dtype=np.int64).astype(float), places])
         return Evaluated(
             Trajectory(stamps, numbers[:, 1:4], numbers[:, 4:8]), numbers[:, 0].astype(np.int64), numbers[:, 8:11],
-            numbers[:, 11:14], numbers[:, 14:23], truth, true_velocity, self._waiting, self._bad_truths, refused,
-            self._first or 0, self._last)
+            numbers[:, 11:14], numbers[:, 14:23], truth, true_velocity, self._waiting, self._bad_truths,
+            self._refused.found(), self._first or 0, self._last)

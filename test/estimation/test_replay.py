@@ -221,28 +221,43 @@ def test_velocity_is_told_or_the_difference_of_true_positions() -> None:
     assert np.all(np.isnan(true_velocity(sparse)))
 
 
-@pytest.mark.parametrize("waits", [False, True])
-def test_refused_poses_are_marked(waits: bool) -> None:
-    class Slow(Spy):
-        """Looks at a pose only when the next reading is there."""
+def test_refused_poses_are_marked() -> None:
+    class Refusing(Spy):
+        """Refuses what is high and, from some moment on, everything."""
 
-        counted = 0
+        def add_pose(self, sample: PoseSample) -> None:
+            super().add_pose(sample)
+            self.refused += bool(sample.position[2] <= 1.0 and sample.stamp >= START + 1200 * MS)
 
-        def add_imu(self, sample: ImuSample) -> None:
-            super().add_imu(sample)
-            self.counted = self.refused
+    logged = [(log, replace(each, position=each.position + [0.5, 0.0, 0.0]) if isinstance(each, PoseSample) and (
+        each.stamp >= START + 1200 * MS) else each) for log, each in walk(180)]
+    expected = []
+    for at, place in ((206, [0.1, 0.2, 1.5]), (209, [0.1, np.nan, 1.5]), (305, [np.inf, 0.0, 3.0]), (899, [0, 9, 2.0])):
+        stamp = START + at * MS
+        logged.append((stamp, replace(pose(stamp), position=np.array(place, dtype=float))))
+        if np.all(np.isfinite(place)):
+            expected.append(stamp)
+    refused = replay(logged, Refusing()).refused
+    expected += [START + (1200 + 10 * i) * MS for i in range(60)]
+    np.testing.assert_allclose(refused[:, 0], np.array(expected, dtype=float), rtol=0.0, atol=1000.0)
+    assert refused[0, 1:].tolist() == [0.1, 0.2, 1.5]
+    np.testing.assert_allclose(refused[2, 1:], position(1.2) + [0.5, 0.0, 0.0])
 
+
+def test_the_most_distant_poses_are_the_refused_ones_also_by_attitude() -> None:
+    class One(Spy):
         def report(self) -> dict[str, float]:
-            return super().report() | ({"poses refused: high": self.counted} if waits else {})
+            return {"poses refused: far": 1, "mocap latency (s)": 0.02}
 
-    logged = walk()
-    high = pose(START + 206 * MS)
-    logged += [(START + 206 * MS, replace(high, position=np.array([0.1, 0.2, 1.5]))),
-               (START + 209 * MS, replace(high, position=np.array([0.1, np.nan, 1.5])))]
-    evaluated = replay(logged, Slow())
-    assert evaluated.refused.shape == (1, 4)
-    assert evaluated.refused[0, 1:].tolist() == [0.1, 0.2, 1.5]
-    assert abs(evaluated.refused[0, 0] - (START + 206 * MS)) < 1000
+    turned = replace(pose(START + 100 * MS), quaternion=quaternion(3.0))
+    logged = [(sample.stamp, sample) for _, sample in walk(20) if isinstance(sample, PoseSample)]
+    refused = replay([*logged, (START + 101 * MS, replace(turned, stamp=START + 101 * MS))], One()).refused
+    assert refused[:, 0].tolist() == [float(START + 101 * MS)]
+    # It is of the moment of its stamp, less the latency.
+    late = [(sample.stamp + 20 * MS, replace(sample, stamp=sample.stamp + 20 * MS)) for _, sample in logged]
+    off = replace(pose(START + 100 * MS), stamp=START + 121 * MS, position=position(0.1) + [0.0, 0.0, 0.003])
+    refused = replay([*late, (START + 121 * MS, off)], One()).refused
+    assert refused[:, 0].tolist() == [float(START + 121 * MS)]
 
 
 def test_only_live_moments_are_measured() -> None:
