@@ -61,8 +61,10 @@ class RefusedPoses:
 
     def _distance(self, pose: PoseSample, latency: int) -> float:
         estimate = self._motion.estimate(pose.stamp - latency)
-        cosine = math.nan if estimate is None else abs(float(pose.quaternion @ estimate.quaternion))
-        if estimate is None or not math.isfinite(cosine):
+        if estimate is None:
+            return 0.0  # it may have been the first one that was used
+        cosine = abs(float(pose.quaternion @ estimate.quaternion))
+        if not math.isfinite(cosine):
             return math.inf
         distance = math.dist(pose.position, estimate.position) + PER_RADIAN * 2.0 * math.acos(min(1.0, cosine))
         return distance if math.isfinite(distance) else math.inf
