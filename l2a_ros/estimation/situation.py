@@ -91,8 +91,8 @@ class Situation:
     """
 
     __slots__ = ("began", "bias_is_measured", "counts", "filter", "frozen", "last_good", "last_pose", "last_raw",
-                 "model", "moving_square", "next_pose", "next_reading", "newest_pose", "nis", "readings", "rest", "settings",
-                 "time", "track", "turn", "turn_from", "turn_spread")
+                 "model", "moving_square", "newest_pose", "next_pose", "next_reading", "nis", "readings", "rest",
+                 "settings", "time", "track", "turn", "turn_from", "turn_spread")
 
     def __init__(self, settings: FilterSettings, model: InertialModel) -> None:
         self.settings, self.model = settings, model

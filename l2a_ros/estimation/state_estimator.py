@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from l2a_ros.estimation.legs import LegFilter
+from l2a_ros.estimation.low_pass import LowPass
 from l2a_ros.estimation.motion import Health, MotionEstimate
 from l2a_ros.estimation.motion_filter import HISTORY, MotionFilter
 from l2a_ros.estimation.settings import FilterSettings, SourceSettings
@@ -68,11 +70,15 @@ class StateEstimator:
         self._ages = {CrankSample: ages.maximum_crank_age, TelemetrySample: ages.maximum_telemetry_age,
                       BatterySample: ages.maximum_battery_age, ImuSample: ages.maximum_imu_age}
         self._newest: dict[type, Sample] = {}
+        self._legs = LegFilter()
+        self._back_emf, self._battery = LowPass(ages.back_emf_time), LowPass(ages.battery_time)
 
     def reset(self) -> None:
         """Forget all samples."""
         self._newest = {}
         self._filter.reset()
+        for part in (self._legs, self._back_emf, self._battery):
+            part.reset()
 
     def set_pose(self, stamp: int, position: np.ndarray, quaternion: np.ndarray) -> None:
         """See :meth:`MotionFilter.set_pose`."""
@@ -84,16 +90,26 @@ class StateEstimator:
         if isinstance(sample, PoseSample):
             self._filter.add_pose(sample)
             return
-        last = self._newest.get(kind)
-        if not _is_finite(sample) or (last is not None and sample.stamp <= last.stamp):
+        if not self._is_new(sample) or not self._take(sample):
             self.rejected[SOURCES[kind]] += 1
-            if not isinstance(sample, ImuSample):
-                return
         else:
             self._newest[kind] = sample
         if isinstance(sample, ImuSample):
             # Its order does not matter to the filter.
             self._filter.add_imu(sample)
+
+    def _is_new(self, sample: Sample) -> bool:
+        last = self._newest.get(type(sample))
+        return _is_finite(sample) and (last is None or sample.stamp > last.stamp)
+
+    def _take(self, sample: Sample) -> bool:
+        if isinstance(sample, CrankSample):
+            return self._legs.add(sample)
+        if isinstance(sample, TelemetrySample):
+            return self._back_emf.add(sample.stamp, sample.back_emf.tolist())
+        if isinstance(sample, BatterySample):
+            return self._battery.add(sample.stamp, [sample.voltage])
+        return True
 
     def motion(self, stamp: int) -> MotionEstimate | None:
         """Return what the filter says of the body at a moment, ns."""
@@ -106,8 +122,8 @@ class StateEstimator:
         return ages | {POSE: self._filter.age(stamp)}
 
     def report(self) -> dict[str, float]:
-        """Return the figures of the motion filter."""
-        return self._filter.report()
+        """Return the figures of the motion filter, and how many readings of the encoders were glitches."""
+        return self._filter.report() | {"glitches of encoders": self._legs.rejected["glitch"]}
 
     # The state -------------------------------------------------------------------------------------------------------
 
@@ -140,6 +156,10 @@ class StateEstimator:
             if age < -limit * _SECOND:
                 # Of another clock: kept, it would never grow old, and every honest sample after it would look late.
                 del self._newest[kind]
+                for other, part in ((CrankSample, self._legs), (TelemetrySample, self._back_emf),
+                                    (BatterySample, self._battery)):
+                    if other is kind:
+                        part.reset()
                 self.rejected[name] += 1
                 return f"{name} was stamped {-age / _SECOND:.2f} s ahead of the clock"
         return ""
@@ -155,9 +175,8 @@ class StateEstimator:
         return velocity
 
     def _vector(self, stamp: int, motion: MotionEstimate) -> np.ndarray:
-        cranks, telemetry, battery = (self._newest[kind] for kind in (CrankSample, TelemetrySample, BatterySample))
-        assert isinstance(cranks, CrankSample) and isinstance(telemetry, TelemetrySample)
-        assert isinstance(battery, BatterySample)
+        legs, back_emf, battery = self._legs.estimate(stamp), self._back_emf.value, self._battery.value
+        assert legs is not None and back_emf is not None and battery is not None, "none of them is missing"
         yaw, pitch, roll = Rotation.from_quat(motion.quaternion).as_euler("ZYX")
         velocity = self._velocity(motion)
         values: dict[str, float] = {}
@@ -166,12 +185,12 @@ class StateEstimator:
             values[f"velocity_{axis}"] = velocity[i]
             values[f"angular_velocity_{axis}"] = motion.angular_velocity[i]
         for name, angle in (("roll", roll), ("pitch", pitch), ("yaw", yaw),
-                            ("left_leg", cranks.angles[0]), ("right_leg", cranks.angles[1])):
+                            ("left_leg", legs.angles[0]), ("right_leg", legs.angles[1])):
             values[f"{name}_cos"], values[f"{name}_sin"] = math.cos(angle), math.sin(angle)
         for i, side in enumerate(("left", "right")):
-            values[f"{side}_leg_velocity"] = cranks.rates[i]
-            values[f"{side}_back_emf"] = telemetry.back_emf[i]
-        values["battery_voltage"] = battery.voltage
+            values[f"{side}_leg_velocity"] = legs.rates[i]
+            values[f"{side}_back_emf"] = back_emf[i]
+        values["battery_voltage"] = battery[0]
         return STATE.vector(values)
 
 
