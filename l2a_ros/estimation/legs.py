@@ -96,7 +96,8 @@ class _Leg:
     def forget(self) -> None:
         self._readings: list[_Reading] = []
         self._held: tuple[int, float, float] | None = None
-        self._offset, self._lowest, self._highest = 0.0, 0.0, 0.0
+        #: The newest reading as the driver said it, and what was added to it.
+        self._raw, self._offset = 0.0, 0.0
         #: Rate at the newest reading: of the shortest time, to judge the next one, and of the window, rad/s.
         self._last_rate, self.rate = 0.0, 0.0
 
@@ -151,13 +152,12 @@ class _Leg:
 
     def _begin(self, stamp: int, raw: float, rate: float) -> None:
         self._held = None
-        self._offset, self._lowest, self._highest = 0.0, raw, raw
+        self._raw, self._offset = raw, 0.0
         self._readings = [_Reading(stamp, raw)]
         self._last_rate = self.rate = rate
 
     def _take(self, stamp: int, raw: float, angle: float) -> None:
-        self._held, self._offset = None, angle - raw
-        self._lowest, self._highest = min(self._lowest, raw), max(self._highest, raw)
+        self._held, self._raw, self._offset = None, raw, angle - raw
         readings = self._readings
         readings.append(_Reading(stamp, angle))
         while len(readings) > 4 and readings[2].stamp < stamp - self._kept:
@@ -168,22 +168,25 @@ class _Leg:
     def _unwrapped(self, raw: float, last: _Reading, rate: float, stamp: int) -> float:
         """Return the angle that a reading means, without the whole turns where driver or counter have wrapped."""
         expected = last.angle + rate * (stamp - last.stamp) / _SECOND
-        period = TURN if self._may_wrap(raw) else COUNTER
+        period = TURN if _may_wrap(self._raw, raw) else COUNTER
         angle = raw + self._offset
         return angle - period * round((angle - expected) / period)
-
-    def _may_wrap(self, raw: float) -> bool:
-        """Tell whether all readings are within one turn, as those of a driver that wraps: then a turn more is none."""
-        lowest, highest = min(self._lowest, raw), max(self._highest, raw)
-        return (lowest >= -math.pi - _ROUNDING and highest <= TURN + _ROUNDING
-                and highest - lowest <= TURN + _ROUNDING)
 
     def _follows(self, held: tuple[int, float, float], stamp: int, raw: float) -> bool:
         """Tell whether a reading goes on from a held one, at any rate that a leg may have."""
         seconds, way = (stamp - held[0]) / _SECOND, raw - held[1]
-        if self._may_wrap(raw) and self._may_wrap(held[1]):
-            way -= TURN * round((way - self._last_rate * seconds) / TURN)
+        if _may_wrap(held[1], raw):
+            way -= TURN * round(way / TURN)
         return abs(way) <= 2.0 * self._largest * seconds + SLACK
+
+
+def _may_wrap(first: float, second: float) -> bool:
+    """Tell whether two readings may be those of a driver that says angles within one turn: then a turn more is none.
+
+    Those of one that counts on may be so too, in its first turn; there the nearest turn is the right one just as well.
+    """
+    lowest, highest = min(first, second), max(first, second)
+    return lowest >= -math.pi - _ROUNDING and highest <= min(TURN, lowest + TURN) + _ROUNDING
 
 
 def _change(last: _Reading, rate: float, stamp: int, angle: float) -> float:

@@ -121,6 +121,9 @@ def test_readings_that_come_together_do_not_spoil_the_rate() -> None:
     legs.add(sample(19.0, 0.76))
     legs.add(sample(20.0, 0.80 + 0.002))
     assert at(legs, 20.0).rates[0] == pytest.approx(40.0, rel=0.01)
+    # As much in no time at all.
+    legs.add(sample(20.1, 0.80 + 0.04))
+    assert at(legs, 20.1).angles[0] == pytest.approx(0.84)
     assert legs.rejected["glitch"] == 0
 
 
@@ -180,16 +183,16 @@ def test_glitch_of_a_driver_that_wraps(wrap: str, size: float, begin: float) -> 
     assert legs.rejected["glitch"] == 2
 
 
-@pytest.mark.parametrize("size", [-1.3, -0.8, 1.25])
-def test_small_glitch_is_left_out_of_the_next_rate(size: float) -> None:
+@pytest.mark.parametrize(("rate", "size"), [(20.0, -1.3), (20.0, -0.8), (20.0, 1.25), (0.0, 0.5), (0.0, -0.5),
+                                            (10.0, -0.6)])
+def test_small_glitch_is_left_out_of_the_next_rate(rate: float, size: float) -> None:
     """It shows at once: a leg could do that. The reading after it tells."""
-    rate = 20.0
-    legs = turning(rate)
-    legs.add(sample(20.0, 0.4 + size))
-    assert at(legs, 20.0).angles[0] == pytest.approx(0.4 + size)
-    legs.add(sample(40.0, 0.8))
+    legs, way = turning(rate), 0.02 * rate
+    legs.add(sample(20.0, way + size))
+    assert at(legs, 20.0).angles[0] == pytest.approx(way + size)
+    legs.add(sample(40.0, 2.0 * way))
     assert at(legs, 40.0).rates[0] == pytest.approx(rate, abs=1e-5)
-    assert at(legs, 40.0).angles[0] == pytest.approx(0.8)
+    assert at(legs, 40.0).angles[0] == pytest.approx(2.0 * way, abs=1e-9)
     assert legs.rejected["glitch"] == 1
 
 
@@ -220,6 +223,20 @@ def test_jump_that_stays_is_believed_the_second_time() -> None:
     assert at(legs, 40.0).angles[0] == pytest.approx(-299.2)
     assert at(legs, 40.0).rates[0] == pytest.approx(40.0)
     assert legs.rejected["glitch"] == 0
+
+
+@pytest.mark.parametrize("wrap", ["zero", "pi"])
+def test_jump_of_a_driver_that_wraps(wrap: str) -> None:
+    """The second reading is a turn away from the first, by its numbers."""
+    for begin in np.linspace(0.0, TURN, 9):
+        legs = LegFilter()
+        for i in range(20):
+            angle = begin + 0.8 * i + (3.0 if i > 9 else 0.0)
+            legs.add(sample(20.0 * i, said(angle, wrap)))
+            estimate = at(legs, 20.0 * i)
+            assert apart(estimate.angles[0], angle) < 1e-6 or i == 10
+            assert estimate.rates[0] == pytest.approx(40.0, abs=1e-5) or not i
+        assert legs.rejected["glitch"] == 0
 
 
 def test_bad_first_reading() -> None:
