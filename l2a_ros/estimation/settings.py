@@ -115,8 +115,8 @@ class SourceSettings:
     maximum_telemetry_age: float = setting(0.3, 0.001, 60.0, "there is no state when motor_telemetry is older, s")
     maximum_battery_age: float = setting(3.0, 0.001, 600.0, "there is no state when battery_state is older, s")
     back_emf_time: float = setting(
-        0.005, 0.0, 10.0, "time constant of the back-EMF's low-pass, s. Its 10 bit need none, and the stride is to stay "
-                          "in it; more for a noisier firmware")
+        0.005, 0.0, 10.0, "time constant of the back-EMF's low-pass, s. Its 10 bit need none, and the stride is to "
+                          "stay in it; more for a noisier firmware")
     battery_time: float = setting(
         1.0, 0.0, 60.0, "time constant of the battery voltage's low-pass, s: it sags with every push of a leg")
     imu_required: bool = field(default=True, metadata={"description":
