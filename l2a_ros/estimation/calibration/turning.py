@@ -87,8 +87,7 @@ def measure_turning(readings: ImuTrack, poses: PoseTrack) -> Turning:
     pose_step = float(np.median(np.diff(poses.seconds)))
     interval = max(INTERVAL, 2.0 * step, 1.5 * pose_step)
     starts, ends, turns = _turns(poses, interval)
-    integral = cumulative_trapezoid(readings.rates, readings.seconds, axis=0, initial=0.0)
-    fit = _Fit(readings.seconds, integral, starts, ends, turns)
+    fit = _Fit(readings, starts, ends, turns)
     if fit.count < LEAST_INTERVALS:
         return replace(unknown, problem=f"only {fit.count * interval:.1f} s in which there are poses and readings; "
                                         f"turn it for {LEAST_INTERVALS * interval:.0f} s and more")
@@ -167,9 +166,12 @@ class _Result:
 class _Fit:
     """Turns between poses against the integral of the gyroscope's readings."""
 
-    def __init__(self, seconds: np.ndarray, integral: np.ndarray, starts: np.ndarray, ends: np.ndarray,
-                 turns: np.ndarray) -> None:
-        self._seconds, self._integral = seconds, integral
+    def __init__(self, readings: ImuTrack, starts: np.ndarray, ends: np.ndarray, turns: np.ndarray) -> None:
+        self._seconds = seconds = readings.seconds
+        angle = cumulative_trapezoid(readings.rates, seconds, axis=0, initial=0.0)
+        coning = cumulative_trapezoid(np.cross(angle, readings.rates), seconds, axis=0, initial=0.0)
+        #: Integrals of the readings, once and for the order of turns about different axes ``(n, 6)``.
+        self._integrals = np.hstack([angle, coning])
         # Where readings would be missing for another latency, nothing is compared; inside, the weights see to it.
         inside = (starts - LARGEST_LATENCY >= seconds[0]) & (ends + LARGEST_LATENCY <= seconds[-1])
         self._starts, self._ends = starts[inside], ends[inside]
@@ -180,8 +182,11 @@ class _Fit:
     def read(self, latency: float) -> np.ndarray:
         """Return the gyroscope's mean rates in the intervals, for poses that come so late (s)."""
         ends, starts = (np.column_stack([np.interp(each - latency, self._seconds, column)
-                                         for column in self._integral.T]) for each in (self._ends, self._starts))
-        rates: np.ndarray = (ends - starts) / (self._ends - self._starts)[:, None]
+                                         for column in self._integrals.T]) for each in (self._ends, self._starts))
+        angle, coning = np.hsplit(ends - starts, 2)
+        # Rotation vector of a body that turns about changing axes, to second order (Bortz 1971).
+        turn = angle + 0.5 * (coning - np.cross(starts[:, :3], angle))
+        rates: np.ndarray = turn / (self._ends - self._starts)[:, None]
         return rates
 
     def _score(self, latency: float, weights: np.ndarray) -> float:

@@ -79,6 +79,16 @@ def test_an_axis_that_was_hardly_turned_about(sizes: Sequence[float], axis: str)
     assert f"hardly turned about {axis}" in found.problem and np.isnan(found.rotation).all()
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_robot_that_is_shaken(seed: int) -> None:
+    """Turns about changing axes between two poses: their order counts."""
+    motion = HandMotion(seed, (0.2, 0.15, 0.15), (6.0, 5.0, 4.0))
+    found = measured(motion.readings(8.0, 500.0, UNIT), motion.poses(8.0, rotation=BODY))
+    assert found.is_good, found.problem
+    assert np.abs(error(found)).max() < math.radians(0.15)
+    assert found.spread.max() < math.radians(0.1)
+
+
 def test_noise_of_poses_is_no_turn_however_long() -> None:
     motion = HandMotion(1, (0.1, 0.08, 0.0))
     assert "hardly turned about z" in measured(motion.readings(120.0, 25.0), motion.poses(120.0, 25.0)).problem
