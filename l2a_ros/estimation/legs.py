@@ -185,8 +185,7 @@ def _may_wrap(first: float, second: float) -> bool:
 
     Those of one that counts on may be so too, in its first turn; there the nearest turn is the right one just as well.
     """
-    lowest, highest = min(first, second), max(first, second)
-    return lowest >= -math.pi - _ROUNDING and highest <= min(TURN, lowest + TURN) + _ROUNDING
+    return -math.pi - _ROUNDING <= min(first, second) and max(first, second) <= TURN + _ROUNDING
 
 
 def _change(last: _Reading, rate: float, stamp: int, angle: float) -> float:

@@ -150,7 +150,9 @@ def test_first_sample_and_one_after_a_gap_have_the_rates_of_the_driver() -> None
     np.testing.assert_array_equal(at(legs, 221.0).angles, [77.0, 2.0])
     legs.reset()
     assert legs.estimate(NOW) is None
-    assert legs.add(sample(0.0, 1.0))
+    assert legs.add(sample(0.0, 1.0, 5.0, (7.0, 8.0)))
+    np.testing.assert_array_equal(at(legs, 0.0).angles, [1.0, 5.0])
+    np.testing.assert_array_equal(at(legs, 0.0).rates, [7.0, 8.0])
 
 
 # Glitches ------------------------------------------------------------------------------------------------------------
@@ -181,6 +183,16 @@ def test_glitch_of_a_driver_that_wraps(wrap: str, size: float, begin: float) -> 
         legs.add(sample(20.0 * i, said(angle + (size if i in (6, 12) else 0.0), wrap)))
         assert apart(at(legs, 20.0 * i).angles[0], angle) < 1e-6
     assert legs.rejected["glitch"] == 2
+
+
+def test_zero_is_a_glitch_even_where_a_turn_begins() -> None:
+    """An encoder that counts on has been there, five turns ago."""
+    legs = LegFilter()
+    for i in range(100):
+        angle = 0.4 * i
+        legs.add(sample(20.0 * i, 0.0 if apart(angle, 0.0) < 0.19 and i > 20 else angle))
+        assert at(legs, 20.0 * i).angles[0] == pytest.approx(angle)
+    assert legs.rejected["glitch"] > 3
 
 
 @pytest.mark.parametrize(("rate", "size"), [(20.0, -1.3), (20.0, -0.8), (20.0, 1.25), (0.0, 0.5), (0.0, -0.5),
