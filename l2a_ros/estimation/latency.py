@@ -50,6 +50,10 @@ CLEARLY, FACTOR = 4.0, 1.25
 #: The best candidate must explain this share of what the poses turned: of walks 0.93 and more at 50 Hz, at wrong
 #: candidates less than 0.7.
 LEAST_EXPLAINED = 0.75
+#: What momentary readings do not see of the motion between them moves the estimate by so much of the time between them,
+#: times their roughness (2.4 is that of noise). In 250 windows of walks at each of 200, 100 and 50 Hz the errors are
+#: 0.9, 1.0 and 0.9 spreads (root mean square) with it; 1.4, 1.8 and 1.9 without.
+UNSEEN = 0.015
 #: Half the distance over which the derivative is taken, s.
 _HALF = 0.001
 #: A quaternion's length may be off by so much.
@@ -201,9 +205,10 @@ def estimate_latency(imu_stamps: np.ndarray, rates: np.ndarray, pose_stamps: np.
         if not is_same and not _is_worse(gyroscope, spans, durations, other, fit, still):
             return _unknown(f"the motion repeats itself: {1000.0 * other:.0f} ms would fit nearly as well as "
                             f"{1000.0 * fit.latency:.0f}")
-    if fit.spread > settings.largest_spread:
-        return _unknown(f"it spreads by {1000.0 * fit.spread:.1f} ms")
-    return LatencyEstimate(fit.latency, fit.spread, True, "")
+    spread = math.hypot(fit.spread, _unseen(imu_times, rates, settings))
+    if spread > settings.largest_spread:
+        return _unknown(f"it spreads by {1000.0 * spread:.1f} ms")
+    return LatencyEstimate(fit.latency, spread, True, "")
 
 
 class LatencyEstimator:
@@ -331,6 +336,16 @@ def _is_covered(spans: _Spans, imu_stamps: np.ndarray, imu_times: np.ndarray,
     inside = (before >= 0) & (after < len(imu_times))
     covered: np.ndarray = inside & (gaps[np.minimum(after, len(gaps) - 1)] == gaps[np.maximum(before, 0)])
     return covered
+
+
+def _unseen(imu_times: np.ndarray, rates: np.ndarray, settings: LatencySettings) -> float:
+    """Return the standard deviation of the estimate that comes from what is between the readings, s."""
+    interval = float(np.median(np.diff(imu_times)))
+    if interval <= settings.imu_averaging:
+        return 0.0
+    second, around = np.diff(rates, n=2, axis=0), rates - rates.mean(axis=0)
+    roughness = math.sqrt(float(np.mean(second * second)) / max(float(np.mean(around * around)), 1e-12))
+    return UNSEEN * interval * roughness
 
 
 def _thinned(count: int, most: int) -> np.ndarray:
