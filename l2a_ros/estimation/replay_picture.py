@@ -72,9 +72,8 @@ def draw(evaluated: Evaluated, errors: Errors | None, title: str) -> bytes:
         panel.margins(x=0.0)
     for panel in axes[-1]:
         panel.set_xlabel("time, s", color=INK, fontsize=9)
-    axes[0][0].legend(fontsize=8, frameon=False, loc="best")
-    if errors is not None:
-        axes[1][0].legend(fontsize=8, frameon=False, loc="best")
+    for panel in axes[:1 if errors is None else 2, 0]:
+        panel.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="upper right")
     buffer = io.BytesIO()
     figure.savefig(buffer)
     return buffer.getvalue()
