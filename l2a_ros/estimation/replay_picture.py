@@ -73,7 +73,7 @@ def draw(evaluated: Evaluated, errors: Errors | None, title: str) -> bytes:
     for panel in axes[-1]:
         panel.set_xlabel("time, s", color=INK, fontsize=9)
     for panel in axes[:1 if errors is None else 2, 0]:
-        panel.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="upper right")
+        panel.legend(fontsize=8, framealpha=0.8, edgecolor="none", loc="best")
     buffer = io.BytesIO()
     figure.savefig(buffer)
     return buffer.getvalue()
