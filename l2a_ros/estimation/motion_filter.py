@@ -33,7 +33,7 @@ HISTORY = 0.5
 #: Snapshots are so far apart, ns: going back costs what happened since.
 SNAPSHOTS = _SECOND // 50
 #: Readings without poses wait so long before they are taken in for good, ns: a pose may come that is older.
-PATIENCE = _SECOND // 20
+PATIENCE = _SECOND // 50
 #: A sample so far from the others is of another time, ns; so many of them in a row, and that is the time.
 FAR, FAR_COUNT = _SECOND, 3
 #: A reading that is so many times beyond the unit's range is damaged.

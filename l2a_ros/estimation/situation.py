@@ -44,6 +44,8 @@ FAR_BIAS = 4.0
 MOVING = 0.05
 #: A prediction that is older (s) or less sure (m) judges poses no more: the gate would let the recorded jumps pass.
 JUDGEMENT, JUDGEMENT_SPREAD = 1.0, 0.05
+#: A reading that is older says no more whether the robot moves, s.
+STALE = 0.2
 #: Time over which the consistency of the innovations is averaged, in poses.
 NIS_MEMORY = 100
 
@@ -203,8 +205,11 @@ class Situation:
         state.correct_gyro_bias(bias, REST_DOUBT)
 
     def is_moving(self) -> bool:
-        """Whether the gyroscope says so; without one, it may."""
-        return not self.has_imu() or math.sqrt(self.moving_square) > REST_SPREAD * self.settings.gyro_noise + MOVING
+        """Whether the gyroscope says so, however seldom it is read; without one, it may."""
+        last = self.readings.last
+        if last is None or self.time - last.stamp > STALE * _SECOND:
+            return True
+        return math.sqrt(self.moving_square) > REST_SPREAD * self.settings.gyro_noise + MOVING
 
     def has_imu(self) -> bool:
         """Whether there were readings just before that follow each other fast enough to be integrated."""

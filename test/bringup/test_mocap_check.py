@@ -43,7 +43,7 @@ def test_rates_and_gaps(rate: float, gap: float, level: Level) -> None:
 
 @pytest.mark.parametrize(("age", "level", "words"), [
     (0.0, Level.OK, ""), (0.02, Level.OK, ""), (-0.001, Level.OK, ""), (0.05, Level.WARN, "walked on"),
-    (0.15, Level.FAIL, "none older than 100 ms"), (3600.0, Level.FAIL, "synchronise"),
+    (0.15, Level.FAIL, "no older than 100 ms"), (3600.0, Level.FAIL, "synchronise"),
     (-0.01, Level.WARN, "synchronise"), (-0.5, Level.FAIL, "synchronise")])
 def test_ages(age: float, level: Level, words: str) -> None:
     finding = heard(age=age)["mocap age"]
