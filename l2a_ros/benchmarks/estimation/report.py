@@ -25,7 +25,7 @@ from l2a_ros.benchmarks.estimation.walk import MILLISECOND, Walk
 _PHASE_NAMES = ("starting", "tracked", "dropout", "end of dropout")
 _COLUMNS = ("time_s", "phase", "position_rms_m", "position_expected_m", "velocity_rms_m_s", "velocity_expected_m_s",
             "attitude_rms_rad", "attitude_expected_rad", *(f"squared_error_{name}" for name in BLOCKS), "live_share")
-_OURS, _TRUTH, _PEER, _MISSING = "C0", "black", "C1", "0.9"
+_OURS, _TRUTH, _PEER, _MISSING, _BAND = "C0", "black", "C1", "0.9", "gold"
 
 
 def _over_seeds(each: Ensemble, block: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -76,8 +76,9 @@ def draw(path: Path, walked: Walk, track: Track, each: Ensemble) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
-    figure = Figure(figsize=(10.0, 9.0), layout="constrained")
+    figure = Figure(figsize=(11.0, 9.0), layout="constrained")
     FigureCanvasAgg(figure)
     velocity, position, consistency = figure.subplots(3, 1)
     times = track.stamps * 1e-9
@@ -85,42 +86,52 @@ def draw(path: Path, walked: Walk, track: Track, each: Ensemble) -> None:
     truth = walked.velocity[rows, 0]
     estimate, spread = truth - track.errors[:, 3], track.spreads[:, 3]
     velocity.plot(times, truth - track.differences[:, 0, 0], color=_PEER, linewidth=0.8,
-                  label="finite difference of poses (one sample)")
+                  label="finite difference\nof two poses")
     velocity.fill_between(times, estimate - 2.0 * spread, estimate + 2.0 * spread, color=_OURS, alpha=0.3, linewidth=0,
-                          label="estimate ± 2 standard deviations")
+                          label="± 2 standard\ndeviations")
     velocity.plot(times, truth, color=_TRUTH, linewidth=1.0, label="truth")
-    velocity.plot(times, estimate, color=_OURS, linewidth=1.0, linestyle="--", label="estimate")
+    velocity.plot(times, estimate, color=_OURS, linewidth=1.2, linestyle="--", label="estimate")
     velocity.set(ylabel="velocity x (m/s)", ylim=_limits(truth))
     for i, name in enumerate("xyz"):
-        position.plot(times, 1e3 * track.errors[:, i], color=f"C{i}", linewidth=0.9, label=f"error {name}")
-        for sign in (-1.0, 1.0):
-            position.plot(times, sign * 2e3 * track.spreads[:, i], color=f"C{i}", linewidth=0.8, linestyle=":",
-                          label=f"± 2 standard deviations {name}" if sign > 0.0 else None)
-    position.set(xlabel="time (s)", ylabel="position (mm)")
+        position.plot(times, 1e3 * track.errors[:, i], color=f"C{i}", linewidth=1.0, label=name)
+        for sign in (-2e3, 2e3):
+            position.plot(times, sign * track.spreads[:, i], color=f"C{i}", linewidth=0.9, linestyle=":",
+                          label=f"± 2 standard\ndeviations of {name}" if sign > 0.0 else None)
+    # Tenths of a millimetre with motion capture, centimetres without.
+    position.set_yscale("symlog", linthresh=1.0, subs=range(2, 10))
+    position.yaxis.set_major_formatter(ScalarFormatter())
+    position.set(xlabel="time (s)", ylabel="error of the position (mm)")
     for axes in (velocity, position):
-        axes.set(xlim=(times[0], times[-1]))
+        axes.set_xlim(times[0], times[-1])
     _draw_consistency(consistency, each)
     for axes in (velocity, position, consistency):
         _shade_dropouts(axes, walked.dropouts, walked.latency)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, ncols=2, loc="upper left")
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
 def _draw_consistency(axes, each: Ensemble) -> None:  # type: ignore[no-untyped-def]
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
     seeds, at = len(each.errors), each.phases != STARTING
     times, squared = each.stamps[at] * 1e-9, _mean_squared(each)[at]
     low, high = band(seeds)
-    axes.axhspan(low / 9.0, high / 9.0, color="C2", alpha=0.25, linewidth=0, label="95 % band of all")
+    axes.axhspan(low / 9.0, high / 9.0, color=_BAND, alpha=0.5, linewidth=0, label="95 % band of all")
     for i, (name, block) in enumerate(BLOCKS.items()):
-        size = block.stop - block.start
-        axes.plot(times, squared[:, i] / size, color=_TRUTH if name == "all" else f"C{i - 1}",
-                  linewidth=1.2 if name == "all" else 0.5, alpha=1.0 if name == "all" else 0.7, label=name,
-                  zorder=3 if name == "all" else 2)
+        is_all = name == "all"
+        axes.plot(times, squared[:, i] / (block.stop - block.start), color=_TRUTH if is_all else f"C{i - 1}",
+                  linewidth=1.2 if is_all else 0.6, zorder=3 if is_all else 2, label=name)
+    largest = float(np.nanmax(squared[:, 0], initial=9.0)) / 9.0
     axes.set(xlabel="time (s)", ylabel=f"squared error over expected,\nmean of {seeds} seeds", yscale="log",
-             ylim=(0.1, 10.0), xlim=(times[0], times[-1]) if len(times) else None)
+             ylim=(0.2, 10.0 if largest > 4.0 else 5.0))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if len(times):
+        axes.set_xlim(times[0], times[-1])
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
@@ -135,5 +146,5 @@ def _shade_dropouts(axes, dropouts: list[tuple[int, int]], latency: int) -> None
     for i, (begin, end) in enumerate(dropouts):
         span = (begin + latency) * 1e-9, (end + latency) * 1e-9
         if span[0] < right and span[1] > left:
-            axes.axvspan(*span, color=_MISSING, zorder=0, linewidth=0, label="no motion capture" if i == 0 else None)
+            axes.axvspan(*span, color=_MISSING, zorder=0, linewidth=0, label="no motion\ncapture" if i == 0 else None)
     axes.set_xlim(left, right)
