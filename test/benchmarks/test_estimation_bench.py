@@ -75,7 +75,7 @@ class Oracle:
         none = np.zeros(3)
         return MotionEstimate(stamp, self._walked.position[row] - error[:3], quaternion,
                               self._walked.velocity[row] - error[3:6], none, FACTOR @ FACTOR.T, none, none, none,
-                              Health.TRACKING)
+                              Health.TRACKING, since=0)
 
 
 @pytest.fixture(scope="module")
