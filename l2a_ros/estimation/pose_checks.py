@@ -28,6 +28,8 @@ TURN_TOLERANCE = 0.1
 #: A track that is near the prediction goes on from it: within this distance, m, more for every second since (m/s), up
 #: to a limit, m; and this turn, rad.
 NEAR, NEAR_SPEED, NEAR_LIMIT, NEAR_TURN = 0.05, 1.0, 0.5, 0.5
+#: A track that goes on from the last good pose may begin so much later than the estimate is given up, s.
+GAP_SLACK = 0.2
 #: A track that is not near must have been seen to move so much longer.
 FAR_PATIENCE = 3.0
 
@@ -88,11 +90,19 @@ def distance(first: Vector, second: Vector) -> float:
 
 
 class Predicted(NamedTuple):
-    """Where the filter believes the robot to be when a pose comes, and the variance of its attitude, rad^2."""
+    """Where the filter believes the robot to be when a pose comes.
+
+    Args:
+        position: m.
+        quaternion: attitude.
+        turn_variance: of the attitude, rad^2.
+        timing: how far it turns in the time by which the pose may be late, rad.
+    """
 
     position: Vector
     quaternion: Quaternion
     turn_variance: float
+    timing: float
 
 
 class Track(NamedTuple):
@@ -148,7 +158,7 @@ def follow(track: Track | None, pose: Pose, predicted: Predicted | None, setting
     if track.begin is not None and predicted is not None:
         believed = turn_between(track.begin.quaternion, predicted.quaternion)
         grown = math.sqrt(max(0.0, predicted.turn_variance - track.begin.turn_variance))
-        if math.dist(way, believed) > TURN_TOLERANCE + 3.0 * grown:
+        if math.dist(way, believed) > TURN_TOLERANCE + 3.0 * (grown + track.begin.timing + predicted.timing):
             return Track(pose, pose, 1, predicted, 0.0, pose)
     # The velocity is that of the last 30 ms or so.
     middle = track.last if pose.stamp - track.middle.stamp > 0.03 * _SECOND else track.middle
@@ -173,10 +183,29 @@ def is_believed(track: Track, predicted: Predicted | None, since: float, has_imu
     reach = NEAR + min(NEAR_SPEED * since, NEAR_LIMIT)
     is_near = distance(predicted.position, track.last.position) <= reach
     if is_near and has_imu:
-        is_near = math.hypot(*turn_between(predicted.quaternion, track.last.quaternion)) <= NEAR_TURN
+        is_near = math.hypot(*turn_between(predicted.quaternion, track.last.quaternion)) <= (
+            NEAR_TURN + 3.0 * predicted.timing)
     if is_near:
         return True
     # Somewhere else: it was carried there if it moves as the robot does, and is another body if it stands.
     has_moved = track.turned > SEEN_TO_TURN or (
         not has_imu and distance(track.first.position, track.last.position) > NEAR)
     return has_moved and track.seconds >= FAR_PATIENCE * settings.reacquire_time
+
+
+def goes_on(track: Track, last: Pose | None, predicted: Predicted, has_imu: bool, settings: FilterSettings) -> bool:
+    """Tell whether a track goes on from the last pose that was used: then what is wrong is the prediction.
+
+    A hit far beyond the range of the unit throws it off, and between slow readings a hit is not seen at all.
+    """
+    if last is None or track.length < 3:
+        return False
+    gap = (track.first.stamp - last.stamp) / _SECOND
+    if not 0.0 < gap <= settings.maximum_coast + GAP_SLACK or (
+            distance(last.position, track.first.position) > NEAR_SPEED * gap + WAY_NOISE):
+        return False
+    if has_imu:
+        turn = math.hypot(*turn_between(predicted.quaternion, track.last.quaternion))
+        return turn <= TURN_TOLERANCE + 3.0 * math.sqrt(predicted.turn_variance)
+    turn = math.hypot(*turn_between(last.quaternion, track.first.quaternion))
+    return turn <= settings.maximum_turn_rate * gap + TURN_NOISE

@@ -23,6 +23,7 @@ from l2a_ros.estimation.pose_checks import (
     Track,
     distance,
     follow,
+    goes_on,
     is_believed,
     turn_between,
 )
@@ -46,6 +47,8 @@ MOVING = 0.05
 JUDGEMENT, JUDGEMENT_SPREAD = 1.0, 0.05
 #: A reading that is older says no more whether the robot moves, s.
 STALE = 0.2
+#: As long as a pose may be so much late, s, many are refused that are good: that they go on says nothing.
+TIMED = 0.002
 #: Time over which the consistency of the innovations is averaged, in poses.
 NIS_MEMORY = 100
 
@@ -251,12 +254,14 @@ class Situation:
             self.nis += (innovation.distance / 6.0 - self.nis) / NIS_MEMORY
             self._believe(pose)
             return
-        predicted = Predicted(state.position, state.quaternion, float(np.trace(state.covariance[ATTITUDE, ATTITUDE])))
         has_imu = self.has_imu()
+        predicted = Predicted(state.position, state.quaternion, float(np.trace(state.covariance[ATTITUDE, ATTITUDE])),
+                              timing_spread * math.hypot(*self.rate()[0]) if has_imu else 0.0)
         self.track = track = follow(self.track, pose, predicted if has_imu else None, self.settings)
-        if is_believed(track, predicted, since, has_imu, self.settings):
+        if (is_believed(track, predicted, since, has_imu, self.settings)
+                or timing_spread <= TIMED and goes_on(track, self.last_pose, predicted, has_imu, self.settings)):
             self.counts["reacquired"] += 1
-            self.begin(track)
+            self.begin(track, self._noise(timing_spread))
         else:
             self.counts[Refusal.GATE] += 1
 
@@ -285,8 +290,13 @@ class Situation:
             noise[3:, 3:] += np.outer(rate, rate)
         return noise
 
-    def begin(self, track: Track) -> None:
-        """Put the filter at the end of a track; what is known of the biases stays."""
+    def begin(self, track: Track, noise: np.ndarray | None = None) -> None:
+        """Put the filter at the end of a track; what is known of the biases stays.
+
+        Args:
+            track: of poses.
+            noise: covariance of its last pose ``(6, 6)``; None for that of a body at rest.
+        """
         s, pose, before = self.settings, track.last, self.filter
         self.began = self.time
         covariance = np.zeros((SIZE, SIZE))
@@ -296,6 +306,8 @@ class Situation:
         for block, variance in ((POSITION, s.mocap_position_noise**2), (VELOCITY, speed),
                                 (ATTITUDE, s.mocap_attitude_noise**2)):
             covariance[block, block] = np.eye(3) * variance
+        if noise is not None:
+            covariance[POSITION, POSITION], covariance[ATTITUDE, ATTITUDE] = noise[:3, :3], noise[3:, 3:]
         biases = slice(9, SIZE)
         if before is None:
             covariance[biases, biases] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3)
