@@ -29,7 +29,7 @@ from l2a_ros.simulation.terrain import load_terrain
 #: What can be measured, each on its own.
 CASES = ("accuracy", "differences", "consistency", "rates", "cost")
 #: A quick look: seeds, and simulated seconds of each.
-_QUICK = (2, 5.0)
+_QUICK = (2, 4.5)
 #: Walking for which calls are timed, s.
 _TIMED = 10.0
 #: The part of the first walk that is drawn: so long before and after the first dropout begins, s.

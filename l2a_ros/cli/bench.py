@@ -208,7 +208,7 @@ def _add_estimation(benches: argparse._SubParsersAction[argparse.ArgumentParser]
     estimation.add_argument("--terrain", default="carpet", help="floor (default: carpet)")
     estimation.add_argument("--only", action="append", metavar="CASE",
                             help="only this case: accuracy, differences, consistency, rates or cost; may be repeated")
-    estimation.add_argument("--quick", action="store_true", help="two walks of 5 s: whether it works at all")
+    estimation.add_argument("--quick", action="store_true", help="two walks of 4.5 s: whether it works at all")
     estimation.add_argument("--workers", type=int, default=2, help="walks studied at once (default: 2)")
     estimation.add_argument("--out", type=Path, help="write moments.csv and estimation.png into this folder")
     estimation.add_argument("--json", type=Path, help="also write the figures to this file")
