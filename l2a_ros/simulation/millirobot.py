@@ -113,8 +113,11 @@ class Millirobot:
 
     @property
     def position(self) -> np.ndarray:
-        """Position of ``base_link`` in ``map``, shape ``(3,)``, m."""
-        position: np.ndarray = self.data.qpos[:3].copy()
+        """Position of ``base_link`` in ``map``, shape ``(3,)``, m.
+
+        That which goes with its velocity: MuJoCo's steps are semi-implicit, its position is half a step ahead.
+        """
+        position: np.ndarray = self.data.qpos[:3] - 0.5 * PHYSICS_PERIOD * self.data.qvel[:3]
         return position
 
     @property
@@ -136,10 +139,12 @@ class Millirobot:
     def specific_force(self) -> np.ndarray:
         """What an ideal accelerometer reads, shape ``(3,)``, m/s^2 in ``imu_link`` (+g on z at rest).
 
-        Of the step that ends now: exactly what the velocity changed by.
+        Of the step that ends now: exactly what the velocity changed by, in the axes of the middle of the step. MuJoCo
+        gives it in those of its begin.
         """
-        force: np.ndarray = self.data.sensordata[:3].copy()
-        return force
+        x, y, z = self.data.sensordata[:3].tolist()
+        a, b, c = (0.5 * PHYSICS_PERIOD * self.angular_velocity).tolist()
+        return np.array([x - (b * z - c * y), y - (c * x - a * z), z - (a * y - b * x)])
 
     def step(self, command: Sequence[float] | np.ndarray) -> None:
         """Advance one millisecond with commanded crank rates (left, right) in rad/s."""

@@ -127,14 +127,18 @@ def test_range_and_resolution_of_the_inertial_sensor() -> None:
 def test_inertial_readings_belong_to_the_pose_of_their_stamp() -> None:
     """A reading tells how the body turned and what its velocity gained in the millisecond that ends at its stamp."""
     robot = Millirobot(CARPET, 2)
-    turns, gains = [], []
+    turns, gains, ways = [], [], []
     for _ in range(500):
         before, velocity = Rotation.from_quat(robot.quaternion), robot.data.qvel[:3].copy()
+        position = robot.position
         robot.step([30.0, 40.0])
         turns.append((before.inv() * Rotation.from_quat(robot.quaternion)).as_rotvec() / 1e-3 - robot.angular_velocity)
-        gains.append((robot.data.qvel[:3] - velocity) / 1e-3 + [0.0, 0.0, 9.81] - before.apply(robot.specific_force))
+        middle = before * Rotation.from_rotvec(0.5e-3 * robot.angular_velocity)
+        gains.append((robot.data.qvel[:3] - velocity) / 1e-3 + [0.0, 0.0, 9.81] - middle.apply(robot.specific_force))
+        ways.append(robot.position - position - 0.5e-3 * (velocity + robot.data.qvel[:3]))
     assert np.abs(turns).max() < 1e-6
     assert np.abs(gains).max() < 0.05, "of peaks beyond 50 m/s^2"
+    assert np.abs(ways).max() < 1e-12
 
 
 def test_noise_is_not_the_same_on_every_axis_or_sample(resting: Millirobot) -> None:
