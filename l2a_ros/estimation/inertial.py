@@ -166,8 +166,8 @@ class InertialModel:
                 values = (*values[:i], value * (1.0 + CUT_OFF), *values[i + 1:])
             variances.append(variance)
         rx, ry, rz, fx, fy, fz = values
-        # A hit may come anywhere in the stretch, and so at another attitude than the middle's: the square of rate x force,
-        # on average over directions and on each axis, times the variance of an even distribution.
+        # A hit may come anywhere in the stretch, and so at another attitude than the middle's: the square of rate x
+        # force, on average over directions and on each axis, times the variance of an even distribution.
         slack = (rx * rx + ry * ry + rz * rz) * (fx * fx + fy * fy + fz * fz) * square * square / 54.0
         variances[3] += slack
         variances[4] += slack
