@@ -119,7 +119,7 @@ def test_plan_refuses_what_would_collide() -> None:
 
 def test_fault_strikes_in_a_recording(tmp_path: Path) -> None:
     def voltage(name: str, *faults: str) -> np.ndarray:
-        record_random_driving(Recording(tmp_path / name, "carpet", 5, 12, 0.1, faults))
+        record_random_driving(Recording(tmp_path / name, "carpet", 5, 50, 0.1, faults))
         states = [message.message.position for message in read_bag(tmp_path / name, ["/robot_state"])]
         return np.array(states)[:, STATE.index("battery_voltage")]
 
