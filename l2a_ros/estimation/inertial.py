@@ -115,7 +115,7 @@ class InertialModel:
         self._turning, self._accelerating = settings.motion_turning**2, settings.motion_acceleration**2
         self._ranges = (settings.gyro_range,) * 3 + (settings.accelerometer_range,) * 3
         self._noises = (settings.gyro_noise**2,) * 3 + (settings.accelerometer_noise**2,) * 3
-        self._scales = (settings.gyro_scale_error**2,) * 3 + (settings.accelerometer_scale_error**2,) * 3
+        self._scales = (settings.gyro_scale_error**2,) * 3 + (0.0,) * 3
 
     def between(self, known: Differences, following: Reading, start: int, end: int) -> Stretch:
         """Return the stretch from ``start`` to ``end`` (ns), between the last reading and the one that follows it."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from l2a_ros.estimation.error_state import ACCELEROMETER_BIAS, GYRO_BIAS
+from l2a_ros.estimation.error_state import ACCELEROMETER_BIAS, ACCELEROMETER_SCALE, GYRO_BIAS
 from l2a_ros.estimation.inertial import InertialModel, Reading
 from l2a_ros.estimation.motion import Health, MotionEstimate
 from l2a_ros.estimation.mounting import MountedSensors
@@ -316,7 +316,8 @@ class MotionFilter:
             diagonal = np.sqrt(now.filter.covariance.diagonal())
             for name, unit, values, block in (
                     ("gyro bias", "rad/s", now.filter.gyro_bias, GYRO_BIAS),
-                    ("accelerometer bias", "m/s^2", now.filter.force_bias, ACCELEROMETER_BIAS)):
+                    ("accelerometer bias", "m/s^2", now.filter.force_bias, ACCELEROMETER_BIAS),
+                    ("accelerometer scale error", "1", now.filter.force_scale, ACCELEROMETER_SCALE)):
                 for axis, value, spread in zip("xyz", values, diagonal[block], strict=True):
                     figures[f"{name} {axis} ({unit})"] = value
                     figures[f"{name} {axis} spread ({unit})"] = float(spread)

@@ -310,12 +310,13 @@ class Situation:
             covariance[POSITION, POSITION], covariance[ATTITUDE, ATTITUDE] = noise[:3, :3], noise[3:, 3:]
         biases = slice(9, SIZE)
         if before is None:
-            covariance[biases, biases] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3)
+            covariance[biases, biases] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3
+                                                 + [s.accelerometer_scale_error**2] * 3)
             self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance)
         else:
             covariance[biases, biases] = before.covariance[biases, biases]
             self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance,
-                                      before.gyro_bias, before.force_bias)
+                                      before.gyro_bias, before.force_bias, before.force_scale)
         self.turn_from = None
         self._believe(pose)
 
