@@ -5,8 +5,8 @@ Errors, in this order: position and velocity in ``map``, attitude as a rotation 
 = exp(error) * estimated), gyroscope and accelerometer bias in ``base_link`` axes, and the scale errors of the
 accelerometer's axes: of a hit of 0.2 m/s, 3 % are more than all noise of the readings. With the attitude error about
 fixed axes the effect of many readings on the covariance is a handful of sums, so that the covariance need not follow
-every reading (Sola, "Quaternion kinematics for the error-state Kalman filter", section 7, has both choices; PX4's estimator
-sums up readings for the same reason).
+every reading (Sola, "Quaternion kinematics for the error-state Kalman filter", section 7, has both choices; PX4's
+estimator sums up readings for the same reason).
 
 A :class:`FilterState` is never changed but replaced where arrays are concerned: a copy of it is a snapshot.
 """
