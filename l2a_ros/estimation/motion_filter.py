@@ -120,8 +120,12 @@ class MotionFilter:
         if place < len(readings) and readings[place].stamp == stamp:
             self._refused_readings[Refusal.DUPLICATE] += 1
             return
-        # What was taken in behind the reading before knew less of the time since than it does now.
-        before = min(stamp - 1, readings[place - 1].stamp) if place else stamp - 1
+        # What was taken in behind the reading before knew less of the time since than it does now; if that was cut off,
+        # so does what was taken in behind the one before it.
+        place_before = place - 1
+        if place_before > 0 and self._model.is_cut_off(readings[place_before]):
+            place_before -= 1
+        before = readings[place_before].stamp if place else stamp - 1
         if before < self._now.time and not self._go_back(before + 1):
             self._refused_readings[Refusal.LATE] += 1
             return

@@ -143,7 +143,8 @@ class Situation:
         while index < end and readings[index].stamp <= until:
             reading = readings[index]
             if state is not None and reading.stamp > time:
-                state.advance(model.between(self.readings, reading, time, reading.stamp), reading.stamp)
+                beyond = readings[index + 1] if index + 1 < end else None
+                state.advance(model.between(self.readings, reading, beyond, time, reading.stamp), reading.stamp)
                 if state.seconds >= LONGEST_STEP:
                     state.catch_up(self.settings)
             time = max(time, reading.stamp)
@@ -154,7 +155,8 @@ class Situation:
             if state is not None:
                 last = self.readings.last
                 if index < end:
-                    stretch = model.between(self.readings, readings[index], time, until)
+                    beyond = readings[index + 1] if index + 1 < end else None
+                    stretch = model.between(self.readings, readings[index], beyond, time, until)
                 else:
                     # The newest reading holds for a while; behind it nothing is known.
                     held = time if last is None else min(until, last.stamp + round(longest * _SECOND))
