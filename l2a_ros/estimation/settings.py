@@ -49,7 +49,7 @@ class FilterSettings:
     accelerometer_bias_spread: float = setting(
         0.3, 0.0, 5.0, "standard deviation of the accelerometer's bias at the start, m/s^2 (data sheet: 0.5 to 0.8)")
     accelerometer_bias_walk: float = setting(
-        1e-2, 0.0, 1.0, "how fast the accelerometer's bias wanders, m/s^2 per root of a second")
+        2e-3, 0.0, 1.0, "how fast the accelerometer's bias wanders, m/s^2 per root of a second")
     gyro_range: float = setting(
         34.9, 0.1, 1000.0, "readings of the gyroscope that are so large are cut off and tell little, rad/s")
     accelerometer_range: float = setting(
