@@ -283,14 +283,18 @@ class Situation:
     def _noise(self, timing_spread: float) -> np.ndarray:
         s, state = self.settings, self.filter
         assert state is not None
-        noise = np.zeros((6, 6))
-        noise.reshape(-1)[::7] = (s.mocap_position_noise**2,) * 3 + (s.mocap_attitude_noise**2,) * 3
-        if timing_spread > 0.0:
-            # A moment too late is a place further on.
-            velocity, rate = np.array(state.velocity) * timing_spread, np.array(self.rate_in_map()) * timing_spread
-            noise[:3, :3] += np.outer(velocity, velocity)
-            noise[3:, 3:] += np.outer(rate, rate)
-        return noise
+        place, turn = s.mocap_position_noise**2, s.mocap_attitude_noise**2
+        if timing_spread == 0.0:
+            return np.diag([place] * 3 + [turn] * 3)
+        # A moment too late is a place further on.
+        (vx, vy, vz), (wx, wy, wz) = state.velocity, self.rate_in_map()
+        vx, vy, vz = vx * timing_spread, vy * timing_spread, vz * timing_spread
+        wx, wy, wz = wx * timing_spread, wy * timing_spread, wz * timing_spread
+        return np.array([
+            place + vx * vx, vx * vy, vx * vz, 0.0, 0.0, 0.0, vx * vy, place + vy * vy, vy * vz, 0.0, 0.0, 0.0,
+            vx * vz, vy * vz, place + vz * vz, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, turn + wx * wx, wx * wy, wx * wz,
+            0.0, 0.0, 0.0, wx * wy, turn + wy * wy, wy * wz, 0.0, 0.0, 0.0, wx * wz, wy * wz, turn + wz * wz,
+        ]).reshape(6, 6)
 
     def begin(self, track: Track, noise: np.ndarray | None = None) -> None:
         """Put the filter at the end of a track; what is known of the biases stays.
