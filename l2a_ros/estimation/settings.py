@@ -41,7 +41,7 @@ class FilterSettings:
         0.1, 0.0, 3.0, "standard deviation of the gyroscope's bias at the start, rad/s, unless the robot is seen to "
                        "rest then. Up to 1.4 (78 deg/s) was measured on a robot that was moved while it calibrated")
     gyro_bias_walk: float = setting(
-        3e-5, 0.0, 0.1, "how fast the gyroscope's bias wanders, rad/s per root of a second")
+        1e-5, 0.0, 0.1, "how fast the gyroscope's bias wanders, rad/s per root of a second")
     accelerometer_noise: float = setting(
         0.045, 1e-5, 10.0, "standard deviation of one accelerometer reading, m/s^2 (measured at rest: 0.03 to 0.05)")
     accelerometer_scale_error: float = setting(
