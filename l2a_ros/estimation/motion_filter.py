@@ -32,8 +32,8 @@ _SECOND = 1_000_000_000
 HISTORY = 0.5
 #: Snapshots are so far apart, ns: going back costs what happened since.
 SNAPSHOTS = _SECOND // 50
-#: Readings without poses wait so long before they are taken in for good, ns: a pose may come that is older.
-PATIENCE = _SECOND // 50
+#: Readings wait so long before they are taken in for good, ns: a pose may come that is older.
+PATIENCE = _SECOND // 200
 #: A sample so far from the others is of another time, ns; so many of them in a row, and that is the time.
 FAR, FAR_COUNT = _SECOND, 3
 #: A reading that is so many times beyond the unit's range is damaged.
@@ -212,9 +212,10 @@ class MotionFilter:
         settled = horizon - PATIENCE - self._timing.latency
         # At a reading: an interval that is cut would be integrated otherwise than a whole one.
         last = bisect.bisect_right(self._readings, settled, key=_stamp) - 1
-        if last >= 0 and self._readings[last].stamp - self._now.time >= SNAPSHOTS:
+        if last >= 0 and self._readings[last].stamp > self._now.time:
             self._now.integrate(self._readings, self._first_reading, self._readings[last].stamp)
-            self._snap()
+            if self._now.time - self._snapshots[-1].time >= SNAPSHOTS:
+                self._snap()
 
     def _pass_poses(self, situation: Situation, until: int, for_good: bool) -> None:
         poses, readings = self._poses, self._readings
