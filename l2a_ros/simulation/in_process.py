@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from l2a_ros.estimation.settings import FilterSettings
 from l2a_ros.estimation.state_estimator import Estimate, StateEstimator
 from l2a_ros.robot.limits import STAND
 from l2a_ros.robot.samples import Sample
@@ -21,6 +22,8 @@ from l2a_ros.simulation.sensors import Sensors
 from l2a_ros.simulation.terrain import Terrain
 
 _MILLISECOND = 1_000_000
+#: A slope has no ceiling: a robot that walks at random for long leaves what is a room's height for motion capture.
+OUTDOORS = FilterSettings(lowest=-100.0, highest=100.0)
 
 
 class InProcessRobot:
@@ -43,7 +46,7 @@ class InProcessRobot:
         self.robot = Millirobot(terrain, seed, without_wire(faults), heading, battery)
         self._sensors = Sensors(self.robot, seed)
         self._radio = CommandRadio(self.robot.faults, seed)
-        self._estimator = StateEstimator(control_period)
+        self._estimator = StateEstimator(control_period, settings=OUTDOORS)
         self._period_ms = round(control_period * 1000)
         self.elapsed_ms = 0
         self.samples: list[Sample] = []
