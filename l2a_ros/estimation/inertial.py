@@ -10,7 +10,6 @@ readings: sqrt(1/2)/sqrt(6) of white noise, and 0.17 to 0.34 measured on the sim
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -206,8 +205,3 @@ class InertialModel:
         return Stretch(seconds, values[:3], values[3:], tuple(trusts[:3]), tuple(trusts[3:]),  # type: ignore[arg-type]
                        (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]),
                        self._s.motion_memory)
-
-
-def root_mean_square(squares: Sequence[float]) -> float:
-    """Return the root of a mean of mean squares."""
-    return math.sqrt(sum(squares) / len(squares))

@@ -68,9 +68,3 @@ def turned(m: Matrix, v: Vector) -> Vector:
     """Return the product of a matrix and a vector."""
     x, y, z = v
     return m[0] * x + m[1] * y + m[2] * z, m[3] * x + m[4] * y + m[5] * z, m[6] * x + m[7] * y + m[8] * z
-
-
-def turned_back(m: Matrix, v: Vector) -> Vector:
-    """Return the product of the transposed matrix and a vector."""
-    x, y, z = v
-    return m[0] * x + m[3] * y + m[6] * z, m[1] * x + m[4] * y + m[7] * z, m[2] * x + m[5] * y + m[8] * z
