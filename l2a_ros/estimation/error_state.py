@@ -36,6 +36,8 @@ GRAVITY = 9.80665
 SIZE = 18
 POSITION, VELOCITY, ATTITUDE, GYRO_BIAS, ACCELEROMETER_BIAS, ACCELEROMETER_SCALE = (
     slice(3 * i, 3 * i + 3) for i in range(6))
+#: Errors of the inertial unit.
+SENSORS = slice(GYRO_BIAS.start, SIZE)
 #: What a pose measures.
 _MEASURED = np.array([0, 1, 2, 6, 7, 8])
 #: The covariance follows the motion at least this often, s: within it the body is taken to turn little.

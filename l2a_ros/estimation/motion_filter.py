@@ -20,7 +20,7 @@ from l2a_ros.estimation.error_state import ACCELEROMETER_BIAS, ACCELEROMETER_SCA
 from l2a_ros.estimation.inertial import InertialModel, Reading
 from l2a_ros.estimation.motion import Health, MotionEstimate
 from l2a_ros.estimation.mounting import MountedSensors
-from l2a_ros.estimation.pose_checks import Pose, Refusal, Track, check_bounds
+from l2a_ros.estimation.pose_checks import Pose, Refusal, check_bounds
 from l2a_ros.estimation.pose_timing import PoseTiming
 from l2a_ros.estimation.settings import FilterSettings
 from l2a_ros.estimation.situation import Situation
@@ -91,9 +91,12 @@ class MotionFilter:
         self._newest: int | None = None
         self._far = 0
         self._raw_stamps: deque[int] = deque(maxlen=400)
+        self._refusals: dict[int, Refusal] = {}
 
     def reset(self) -> None:
         """Forget the motion and all samples."""
+        if self._newest is None:
+            return
         for name, count in self._now.counts.items():
             self._totals[name] = self._totals.get(name, 0) + count
         self.resets += 1
@@ -143,17 +146,23 @@ class MotionFilter:
             elif stamp in self._raw_stamps:
                 reason = Refusal.DUPLICATE
         if reason is not None:
-            self._refused[reason] += 1
+            self._refuse(stamp, reason)
             return
         pose = self._mounting.pose(sample)
         latency, spread = self._timing.of_pose(pose)
         timed = _Timed(stamp - latency, pose, spread)
         if timed.moment <= self._now.time and not self._go_back(timed.moment):
-            self._refused[Refusal.LATE] += 1
+            self._refuse(stamp, Refusal.LATE)
             return
         self._raw_stamps.append(stamp)
         bisect.insort(self._poses, timed, key=_moment)
         self._take_in()
+
+    def _refuse(self, stamp: int, reason: Refusal) -> None:
+        self._refused[reason] += 1
+        # The first of two with one stamp may be good.
+        if reason is not Refusal.DUPLICATE:
+            self._refusals[stamp] = reason
 
     def set_pose(self, stamp: int, position: np.ndarray, quaternion: np.ndarray) -> None:
         """Begin again at a place that somebody names, as with RViz's 2D Pose Estimate.
@@ -168,11 +177,7 @@ class MotionFilter:
         sample = PoseSample(stamp, np.asarray(position, dtype=float), np.asarray(quaternion, dtype=float))
         pose = self._mounting.base_pose(sample)
         self.reset()
-        self._now.time = stamp
-        track = Track(pose, pose, 1, None, 0.0, pose)
-        self._now.begin(track)
-        self._now.last_good -= round((self._settings.maximum_coast + 1.0) * _SECOND)
-        self._now.last_pose = None
+        self._now.place(pose)
         self._snapshots = deque([self._now.copy()])
 
     def _is_of_another_time(self, stamp: int) -> bool:
@@ -222,9 +227,16 @@ class MotionFilter:
         while (index := situation.next_pose - self._first_pose) < len(poses) and poses[index].moment <= until:
             timed = poses[index]
             situation.integrate(readings, self._first_reading, timed.moment)
-            situation.pass_pose(timed.pose, timed.spread)
+            reason = situation.pass_pose(timed.pose, timed.spread)
             situation.next_pose += 1
-            if for_good and situation.time - self._snapshots[-1].time >= SNAPSHOTS:
+            if not for_good:
+                continue
+            # Done again, it may end otherwise.
+            if reason is None:
+                self._refusals.pop(timed.pose.stamp, None)
+            else:
+                self._refusals[timed.pose.stamp] = reason
+            if situation.time - self._snapshots[-1].time >= SNAPSHOTS:
                 self._snap()
 
     def _snap(self) -> None:
@@ -239,6 +251,8 @@ class MotionFilter:
         if oldest.next_pose - self._first_pose > 64:
             del self._poses[:oldest.next_pose - self._first_pose]
             self._first_pose = oldest.next_pose
+            self._refusals = {stamp: reason for stamp, reason in self._refusals.items()
+                              if stamp >= oldest.time - self._history}
 
     # Answers ---------------------------------------------------------------------------------------------------------
 
@@ -305,6 +319,10 @@ class MotionFilter:
         if self._now.filter is None:
             return math.inf
         return (stamp - self._situation(stamp).last_good) / _SECOND
+
+    def refusals(self) -> dict[int, Refusal]:
+        """Return stamps of the poses that were refused lately, ns, and why."""
+        return dict(self._refusals)
 
     def report(self) -> dict[str, float]:
         """Return figures for diagnostics and plots."""

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from l2a_ros.estimation.error_state import ATTITUDE, GYRO_BIAS, LONGEST_STEP, POSITION, SIZE, VELOCITY, FilterState
+from l2a_ros.estimation.error_state import (
+    ATTITUDE,
+    GYRO_BIAS,
+    LONGEST_STEP,
+    POSITION,
+    SENSORS,
+    SIZE,
+    VELOCITY,
+    FilterState,
+)
 from l2a_ros.estimation.inertial import Differences, InertialModel, Reading
 from l2a_ros.estimation.pose_checks import (
     TURN_NOISE,
@@ -27,21 +36,14 @@ from l2a_ros.estimation.pose_checks import (
     is_believed,
     turn_between,
 )
-from l2a_ros.estimation.quaternions import Quaternion, Vector, conjugate, matrix, product, rotation_vector, turned
+from l2a_ros.estimation.quaternions import Vector, conjugate, matrix, product, rotation_vector, turned
+from l2a_ros.estimation.rest_watch import DOUBT, SPREAD, RestWatch
 from l2a_ros.estimation.settings import FilterSettings
 
 _SECOND = 1e9
-#: The bias of the gyroscope is measured over so long at rest, s, from so many readings.
-REST_TIME, REST_READINGS = 0.3, 10
-#: Standard deviation that says that the robot moves, as a multiple of the gyroscope's noise.
-REST_SPREAD = 5.0
-#: What a body at rest may turn all the same, for instance while its legs give way, rad/s.
-REST_DOUBT = 0.01
-#: And so much in the stretch altogether, rad.
-REST_TURN = 0.01
 #: A bias that is so many standard deviations off was never believed.
 FAR_BIAS = 4.0
-#: Rate of turn that says the same, rad/s, on top of that.
+#: A gyroscope that says so much more than its noise says that the robot moves, rad/s.
 MOVING = 0.05
 #: A prediction that is older (s) or less sure (m) judges poses no more: the gate would let the recorded jumps pass.
 JUDGEMENT, JUDGEMENT_SPREAD = 1.0, 0.05
@@ -53,42 +55,8 @@ TIMED = 0.002
 NIS_MEMORY = 100
 
 
-class Rest:
-    """Readings of a stretch in which the gyroscope may be at rest; never changed but replaced.
-
-    Args:
-        begin: ns.
-        attitude: by the newest pose then.
-        count: of readings.
-        sums: of the rates, rad/s.
-        squares: sums of their squares.
-    """
-
-    __slots__ = ("attitude", "begin", "count", "squares", "sums")
-
-    def __init__(self, begin: int, attitude: Quaternion, count: int = 0, sums: Vector = (0.0, 0.0, 0.0),
-                 squares: Vector = (0.0, 0.0, 0.0)) -> None:
-        self.begin, self.attitude, self.count, self.sums, self.squares = begin, attitude, count, sums, squares
-
-    def after(self, rate: Sequence[float]) -> Rest:
-        """Return it with one more reading."""
-        x, y, z = rate
-        (a, b, c), (d, e, f) = self.sums, self.squares
-        return Rest(self.begin, self.attitude, self.count + 1, (a + x, b + y, c + z), (d + x * x, e + y * y, f + z * z))
-
-    def mean(self) -> Vector:
-        """Return the mean rate, rad/s."""
-        a, b, c = self.sums
-        return a / self.count, b / self.count, c / self.count
-
-    def spread(self) -> float:
-        """Return the largest standard deviation on an axis, rad/s."""
-        return math.sqrt(max(0.0, *(square / self.count - mean * mean
-                                    for square, mean in zip(self.squares, self.mean(), strict=True))))
-
-
 class Situation:
-    """See the module; :meth:`pass_reading` and :meth:`pass_pose` take samples in the order of their time.
+    """See the module; :meth:`integrate` and :meth:`pass_pose` take samples in the order of their time.
 
     Args:
         settings: of the filter.
@@ -107,13 +75,14 @@ class Situation:
         self.next_reading = self.next_pose = 0
         self.filter: FilterState | None = None
         self.readings = Differences()
+        #: Moment since which it follows one track, ns.
         self.began = -(2**62)
         self.last_good, self.last_pose, self.newest_pose, self.last_raw = -(2**62), None, None, None
         self.frozen = False
         self.track: Track | None = None
         self.counts = {reason.value: 0 for reason in Refusal} | {"used": 0, "reacquired": 0}
         self.nis = 1.0
-        self.rest: Rest | None = None
+        self.rest: RestWatch | None = None
         self.bias_is_measured = False
         self.moving_square = 0.0
         #: Rate of turn by the poses alone, in base_link, rad/s; its spread; and the attitude that it counts from.
@@ -181,40 +150,33 @@ class Situation:
 
     def _watch_rest(self, stamp: int, rate: Sequence[float]) -> None:
         pose, rest = self.newest_pose, self.rest
-        if pose is None:
+        if pose is None or self.filter is None:
             return
-        if rest is None or stamp - rest.begin > 2 * REST_TIME * _SECOND:
-            rest = Rest(stamp, pose.quaternion)
+        if rest is None or rest.has_failed(stamp):
+            rest = RestWatch(stamp, pose.quaternion)
         self.rest = rest = rest.after(rate)
-        if stamp - rest.begin < REST_TIME * _SECOND or rest.count < REST_READINGS:
+        if not rest.is_over(stamp):
             return
         self.rest = None
-        turned = math.hypot(*turn_between(rest.attitude, pose.quaternion))
-        # A steady turn looks like rest to the gyroscope, not to motion capture.
-        if (rest.spread() <= REST_SPREAD * self.settings.gyro_noise
-                and turned <= REST_TURN + 4.0 * self.settings.mocap_attitude_noise):
+        bias = rest.bias(pose.quaternion, self.settings)
+        if bias is not None:
             self.bias_is_measured = True
-            self._take_bias(rest.mean(), pose)
+            self._take_bias(self.filter, bias, pose)
 
-    def _take_bias(self, bias: Vector, pose: Pose) -> None:
-        state = self.filter
-        if state is None:
-            return
+    def _take_bias(self, state: FilterState, bias: Vector, pose: Pose) -> None:
         state.catch_up(self.settings)
         if math.dist(bias, state.gyro_bias) > FAR_BIAS * math.sqrt(np.trace(state.covariance[GYRO_BIAS, GYRO_BIAS])):
             # So far off that the attitude is wrong by now.
             state.gyro_bias = bias
-            self.begin(Track(pose, pose, 1, None, 0.0, pose))
-            state = self.filter
-        assert state is not None
-        state.correct_gyro_bias(bias, REST_DOUBT)
+            state = self._begin(Track(pose, pose, 1, None, 0.0, pose), None)
+        state.correct_gyro_bias(bias, DOUBT)
 
     def is_moving(self) -> bool:
         """Whether the gyroscope says so, however seldom it is read; without one, it may."""
         last = self.readings.last
         if last is None or self.time - last.stamp > STALE * _SECOND:
             return True
-        return math.sqrt(self.moving_square) > REST_SPREAD * self.settings.gyro_noise + MOVING
+        return math.sqrt(self.moving_square) > SPREAD * self.settings.gyro_noise + MOVING
 
     def has_imu(self) -> bool:
         """Whether there were readings just before that follow each other fast enough to be integrated."""
@@ -224,27 +186,32 @@ class Situation:
 
     # Poses -----------------------------------------------------------------------------------------------------------
 
-    def pass_pose(self, pose: Pose, timing_spread: float) -> None:
-        """Take a pose of now, or refuse it.
+    def pass_pose(self, pose: Pose, timing_spread: float) -> Refusal | None:
+        """Take a pose of now, or say why it is refused.
 
         Args:
             pose: that passed the bounds.
             timing_spread: standard deviation of the moment at which it was taken, s.
         """
+        reason = self._judge(pose, timing_spread)
+        if reason is not None:
+            self.counts[reason] += 1
+        return reason
+
+    def _judge(self, pose: Pose, timing_spread: float) -> Refusal | None:
         repeated = pose.raw == self.last_raw
         self.last_raw = pose.raw
         self.frozen = repeated and (self.frozen or self.is_moving())
         if self.frozen:
             # Not so a robot at rest, where poses have no noise.
-            self.counts[Refusal.FROZEN] += 1
-            return
+            return Refusal.FROZEN
         self.newest_pose = pose
         state = self.filter
         if state is None:
             self.track = track = follow(self.track, pose, None, self.settings)
             if is_believed(track, None, 0.0, False, self.settings):
-                self.begin(track)
-            return
+                self._begin(track, None)
+            return None
         state.catch_up(self.settings)
         if not self.has_imu():
             # There is nothing that they could be late against.
@@ -255,7 +222,7 @@ class Situation:
             state.correct(innovation)
             self.nis += (innovation.distance / 6.0 - self.nis) / NIS_MEMORY
             self._believe(pose)
-            return
+            return None
         has_imu = self.has_imu()
         predicted = Predicted(state.position, state.quaternion, float(np.trace(state.covariance[ATTITUDE, ATTITUDE])),
                               timing_spread * math.hypot(*self.rate()[0]) if has_imu else 0.0)
@@ -263,9 +230,16 @@ class Situation:
         if (is_believed(track, predicted, since, has_imu, self.settings)
                 or timing_spread <= TIMED and goes_on(track, self.last_pose, predicted, has_imu, self.settings)):
             self.counts["reacquired"] += 1
-            self.begin(track, self._noise(timing_spread))
-        else:
-            self.counts[Refusal.GATE] += 1
+            self._begin(track, self._noise(timing_spread))
+            return None
+        return Refusal.GATE
+
+    def place(self, pose: Pose) -> None:
+        """Begin at a place that somebody names: nobody has seen the robot there yet."""
+        self.time = pose.stamp
+        self._begin(Track(pose, pose, 1, None, 0.0, pose), None)
+        self.last_good -= round((self.settings.maximum_coast + JUDGEMENT) * _SECOND)
+        self.last_pose = None
 
     def can_judge(self) -> bool:
         """Whether one pose near the prediction is enough: it is neither old nor vague. Covariance caught up."""
@@ -296,7 +270,7 @@ class Situation:
             0.0, 0.0, 0.0, wx * wy, turn + wy * wy, wy * wz, 0.0, 0.0, 0.0, wx * wz, wy * wz, turn + wz * wz,
         ]).reshape(6, 6)
 
-    def begin(self, track: Track, noise: np.ndarray | None = None) -> None:
+    def _begin(self, track: Track, noise: np.ndarray | None) -> FilterState:
         """Put the filter at the end of a track; what is known of the biases stays.
 
         Args:
@@ -314,21 +288,20 @@ class Situation:
             covariance[block, block] = np.eye(3) * variance
         if noise is not None:
             covariance[POSITION, POSITION], covariance[ATTITUDE, ATTITUDE] = noise[:3, :3], noise[3:, 3:]
-        biases = slice(9, SIZE)
         if before is None:
-            covariance[biases, biases] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3
-                                                 + [s.accelerometer_scale_error**2] * 3)
-            self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance)
+            covariance[SENSORS, SENSORS] = np.diag([s.gyro_bias_spread**2] * 3 + [s.accelerometer_bias_spread**2] * 3
+                                                   + [s.accelerometer_scale_error**2] * 3)
+            state = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance)
         else:
-            covariance[biases, biases] = before.covariance[biases, biases]
-            self.filter = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance,
-                                      before.gyro_bias, before.force_bias, before.force_scale)
-        self.turn_from = None
+            covariance[SENSORS, SENSORS] = before.covariance[SENSORS, SENSORS]
+            state = FilterState(self.time, pose.position, track.velocity(), pose.quaternion, covariance,
+                                before.gyro_bias, before.force_bias, before.force_scale)
+        self.filter, self.turn_from = state, None
         self._believe(pose)
+        return state
 
     def _believe(self, pose: Pose) -> None:
         self.counts["used"] += 1
-        self.began = -(2**62)
         self.last_good, self.last_pose, self.track = self.time, pose, None
         state = self.filter
         assert state is not None

@@ -84,6 +84,20 @@ def test_velocity_of_a_robot_that_was_put_elsewhere_is_not_the_way_there() -> No
     assert math.hypot(values["velocity_x"], values["velocity_y"]) < 0.6
 
 
+def test_velocity_is_not_taken_across_a_jump_that_is_believed() -> None:
+    """A marker is pushed: the poses go on 3 cm beside, and are believed after a moment."""
+    estimator = fed([replace(each, position=each.position + [0.0, 0.03, 0.0])
+                     if isinstance(each, PoseSample) and each.stamp > END - 400 * MS else each for each in walk(1.2)])
+    assert estimator.report()["times reacquired"] == 1
+    newest = estimator.motion(BEGIN + 1200 * MS)
+    assert newest is not None and newest.since > BEGIN + 600 * MS
+    for ms in range(600, 1200, 10):
+        estimate = estimator.estimate(BEGIN + ms * MS)
+        if estimate.state is not None:
+            sway = STATE.named(estimate.state)["velocity_y"]
+            assert sway == pytest.approx(moment(BEGIN + ms * MS).velocity[1], abs=0.1), "3 cm in 0.1 s are 0.3 m/s"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_source_that_never_spoke_is_named(kind: type) -> None:
     estimate = fed(walk(leave_out=kind)).estimate(END)
