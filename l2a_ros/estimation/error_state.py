@@ -19,6 +19,7 @@ import math
 import numpy as np
 
 from l2a_ros.estimation.inertial import Stretch
+from l2a_ros.estimation.motion import ATTITUDE, POSITION, VELOCITY
 from l2a_ros.estimation.quaternions import (
     Quaternion,
     Vector,
@@ -34,10 +35,9 @@ from l2a_ros.estimation.settings import FilterSettings
 #: Standard gravity, m/s^2.
 GRAVITY = 9.80665
 SIZE = 18
-POSITION, VELOCITY, ATTITUDE, GYRO_BIAS, ACCELEROMETER_BIAS, ACCELEROMETER_SCALE = (
-    slice(3 * i, 3 * i + 3) for i in range(6))
-#: Errors of the inertial unit.
-SENSORS = slice(GYRO_BIAS.start, SIZE)
+GYRO_BIAS, ACCELEROMETER_BIAS, ACCELEROMETER_SCALE = (slice(3 * i, 3 * i + 3) for i in range(3, 6))
+#: Errors of the motion, and of the inertial unit.
+MOTION, SENSORS = slice(0, GYRO_BIAS.start), slice(GYRO_BIAS.start, SIZE)
 #: What a pose measures.
 _MEASURED = np.array([0, 1, 2, 6, 7, 8])
 #: The covariance follows the motion at least this often, s: within it the body is taken to turn little.

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from scipy.spatial.transform import Rotation
+
+#: Where each error stands in a covariance.
+POSITION, VELOCITY, ATTITUDE = (slice(3 * i, 3 * i + 3) for i in range(3))
 
 
 class Health(StrEnum):
@@ -57,3 +61,29 @@ class MotionEstimate:
     acceleration_bias: np.ndarray
     health: Health
     since: int
+
+    def spreads(self) -> tuple[float, float, float]:
+        """Return the largest standard deviation on an axis of position (m), velocity (m/s) and attitude (rad)."""
+        deviations = np.sqrt(self.covariance.diagonal())
+        position, velocity, attitude = (float(deviations[block].max()) for block in (POSITION, VELOCITY, ATTITUDE))
+        return position, velocity, attitude
+
+    def pose_covariance(self) -> np.ndarray:
+        """Return the covariance of position (m) and attitude (rad, about the axes of ``map``) ``(6, 6)``."""
+        pose = np.r_[POSITION, ATTITUDE]
+        covariance: np.ndarray = self.covariance[np.ix_(pose, pose)]
+        return covariance
+
+    def body_twist(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the velocity in ``base_link`` ``(3,)``, m/s, and the covariance of the whole twist ``(6, 6)``.
+
+        The velocity there is the turned one: an error of the attitude turns it.
+        """
+        back = Rotation.from_quat(self.quaternion).as_matrix().T
+        x, y, z = self.velocity
+        change = np.hstack([back, back @ np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])])
+        moving = np.r_[VELOCITY, ATTITUDE]
+        covariance = np.zeros((6, 6))
+        covariance[:3, :3] = change @ self.covariance[np.ix_(moving, moving)] @ change.T
+        covariance[3:, 3:] = np.diag(self.angular_velocity_spread**2)
+        return back @ self.velocity, covariance

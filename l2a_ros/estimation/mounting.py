@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from l2a_ros.estimation.error_state import FilterState
+from l2a_ros.estimation.error_state import MOTION, FilterState
 from l2a_ros.estimation.inertial import Six
+from l2a_ros.estimation.motion import ATTITUDE, POSITION, VELOCITY
 from l2a_ros.estimation.pose_checks import Pose
 from l2a_ros.estimation.quaternions import Vector, conjugate, matrix, normalized, product, turned
 from l2a_ros.robot.calibration import Mounting
@@ -75,15 +76,15 @@ class MountedSensors:
             rate: angular velocity in ``base_link``, rad/s.
         """
         position, velocity, covariance = (np.array(state.position), np.array(state.velocity),
-                                          state.covariance[:9, :9].copy())
+                                          state.covariance[MOTION, MOTION].copy())
         if self._lever == _NONE:
             return position, velocity, covariance
         m = matrix(state.quaternion)
         lever = np.array(turned(m, self._lever))
         swing = np.array(turned(m, tuple(np.cross(rate, self._lever).tolist())))
         change = np.eye(9)
-        change[0:3, 6:9] = _cross(lever)
-        change[3:6, 6:9] = _cross(swing)
+        change[POSITION, ATTITUDE] = _cross(lever)
+        change[VELOCITY, ATTITUDE] = _cross(swing)
         return position - lever, velocity - swing, change @ covariance @ change.T
 
 

@@ -12,17 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from l2a_ros.estimation.error_state import (
-    ATTITUDE,
-    GYRO_BIAS,
-    LONGEST_STEP,
-    POSITION,
-    SENSORS,
-    SIZE,
-    VELOCITY,
-    FilterState,
-)
+from l2a_ros.estimation.error_state import GYRO_BIAS, LONGEST_STEP, SENSORS, SIZE, FilterState
 from l2a_ros.estimation.inertial import Differences, InertialModel, Reading
+from l2a_ros.estimation.motion import ATTITUDE, POSITION, VELOCITY
 from l2a_ros.estimation.pose_checks import (
     TURN_NOISE,
     WAY_NOISE,

@@ -72,12 +72,14 @@ class StateEstimator:
         self._newest: dict[type, Sample] = {}
         self._legs = LegFilter()
         self._back_emf, self._battery = LowPass(ages.back_emf_time), LowPass(ages.battery_time)
+        self._parts: dict[type, LegFilter | LowPass] = {
+            CrankSample: self._legs, TelemetrySample: self._back_emf, BatterySample: self._battery}
 
     def reset(self) -> None:
         """Forget all samples."""
         self._newest = {}
         self._filter.reset()
-        for part in (self._legs, self._back_emf, self._battery):
+        for part in self._parts.values():
             part.reset()
 
     def set_pose(self, stamp: int, position: np.ndarray, quaternion: np.ndarray) -> None:
@@ -156,10 +158,8 @@ class StateEstimator:
             if age < -limit * _SECOND:
                 # Of another clock: kept, it would never grow old, and every honest sample after it would look late.
                 del self._newest[kind]
-                for other, part in ((CrankSample, self._legs), (TelemetrySample, self._back_emf),
-                                    (BatterySample, self._battery)):
-                    if other is kind:
-                        part.reset()
+                if kind in self._parts:
+                    self._parts[kind].reset()
                 self.rejected[name] += 1
                 return f"{name} was stamped {-age / _SECOND:.2f} s ahead of the clock"
         return ""

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from nav_msgs.msg import Odometry
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import JointState
 
 from l2a_ros.estimation.motion import Health, MotionEstimate
@@ -26,23 +24,13 @@ def odometry_message(motion: MotionEstimate) -> Odometry:
     message = Odometry()
     message.header.stamp = to_stamp(motion.stamp)
     message.header.frame_id, message.child_frame_id = names.MAP_FRAME, names.BASE_FRAME
-    rotation = Rotation.from_quat(motion.quaternion)
-    turned = rotation.inv().apply(motion.velocity)
-    for target, values in ((message.pose.pose.position, motion.position), (message.twist.twist.linear, turned),
+    linear, twist = motion.body_twist()
+    for target, values in ((message.pose.pose.position, motion.position), (message.twist.twist.linear, linear),
                            (message.twist.twist.angular, motion.angular_velocity)):
         target.x, target.y, target.z = (float(value) for value in values)
     q = message.pose.pose.orientation
     q.x, q.y, q.z, q.w = (float(value) for value in motion.quaternion)
-    # Both of them: position or velocity first, then rotation.
-    chosen = np.ix_([0, 1, 2, 6, 7, 8], [0, 1, 2, 6, 7, 8])
-    message.pose.covariance = motion.covariance[chosen].ravel()
-    # The velocity in base_link is R^T v: an error of the attitude turns it.
-    matrix = rotation.as_matrix()
-    x, y, z = motion.velocity
-    change = np.hstack([matrix.T, matrix.T @ np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])])
-    twist = np.zeros((6, 6))
-    twist[:3, :3] = change @ motion.covariance[3:, 3:] @ change.T
-    twist[3:, 3:] = np.diag(motion.angular_velocity_spread**2)
+    message.pose.covariance = motion.pose_covariance().ravel()
     message.twist.covariance = twist.ravel()
     return message
 
@@ -56,9 +44,8 @@ def metrics_message(stamp: int, motion: MotionEstimate | None, pose_age: float,
         "mocap_latency_s": report["mocap latency (s)"], "consistency": report["consistency of poses (1 is right)"],
         "poses_refused": float(refused)}
     if motion is not None:
-        spread = np.sqrt(motion.covariance.diagonal())
-        figures |= {"position_spread_m": spread[:3].max(), "velocity_spread_m_s": spread[3:6].max(),
-                    "attitude_spread_rad": spread[6:].max()}
+        figures |= dict(zip(("position_spread_m", "velocity_spread_m_s", "attitude_spread_rad"), motion.spreads(),
+                            strict=True))
         for i, axis in enumerate("xyz"):
             figures[f"gyro_bias_{axis}"] = motion.gyro_bias[i]
             figures[f"velocity_{axis}"] = motion.velocity[i]

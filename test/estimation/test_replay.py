@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from estimation.motion_bags import START, force, position, quaternion, rate, velocity
+from estimation.robot_motion import BEGIN, IDEAL, Sensing, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -16,6 +17,7 @@ from l2a_ros.errors import UserError
 from l2a_ros.estimation.motion import Health, MotionEstimate
 from l2a_ros.estimation.motion_filter import MotionFilter
 from l2a_ros.estimation.recorded_motion import Truth
+from l2a_ros.estimation.refused_poses import RefusedPoses
 from l2a_ros.estimation.replay import HEALTHS, Evaluated, Replay
 from l2a_ros.estimation.replay_errors import Distribution, error_figures, measure
 from l2a_ros.robot.samples import ImuSample, PoseSample
@@ -30,17 +32,13 @@ class Spy(MotionFilter):
         super().__init__()
         self.given: list[PoseSample | ImuSample] = []
         self.asked: list[tuple[int, int]] = []
-        self.offset, self.health, self.refused = offset, health, 0
+        self.offset, self.health = offset, health
 
     def add_pose(self, sample: PoseSample) -> None:
         self.given.append(sample)
-        self.refused += bool(sample.position[2] > 1.0)
 
     def add_imu(self, sample: ImuSample) -> None:
         self.given.append(sample)
-
-    def report(self) -> dict[str, float]:
-        return {"poses used": 1, "poses refused: high": self.refused}
 
     def estimate(self, stamp: int) -> MotionEstimate | None:
         self.asked.append((stamp, len(self.given)))
@@ -222,42 +220,26 @@ def test_velocity_is_told_or_the_difference_of_true_positions() -> None:
 
 
 def test_refused_poses_are_marked() -> None:
-    class Refusing(Spy):
-        """Refuses what is high and, from some moment on, everything."""
-
-        def add_pose(self, sample: PoseSample) -> None:
-            super().add_pose(sample)
-            self.refused += bool(sample.position[2] <= 1.0 and sample.stamp >= START + 1200 * MS)
-
-    logged = [(log, replace(each, position=each.position + [0.5, 0.0, 0.0]) if isinstance(each, PoseSample) and (
-        each.stamp >= START + 1200 * MS) else each) for log, each in walk(180)]
-    expected = []
-    for at, place in ((206, [0.1, 0.2, 1.5]), (209, [0.1, np.nan, 1.5]), (305, [np.inf, 0.0, 3.0]), (899, [0, 9, 2.0])):
-        stamp = START + at * MS
-        logged.append((stamp, replace(pose(stamp), position=np.array(place, dtype=float))))
-        if np.all(np.isfinite(place)):
-            expected.append(stamp)
-    refused = replay(logged, Refusing()).refused
-    expected += [START + (1200 + 10 * i) * MS for i in range(60)]
-    np.testing.assert_allclose(refused[:, 0], np.array(expected, dtype=float), rtol=0.0, atol=1000.0)
-    assert refused[0, 1:].tolist() == [0.1, 0.2, 1.5]
-    np.testing.assert_allclose(refused[2, 1:], position(1.2) + [0.5, 0.0, 0.0])
-
-
-def test_the_most_distant_poses_are_the_refused_ones_also_by_attitude() -> None:
-    class One(Spy):
-        def report(self) -> dict[str, float]:
-            return {"poses refused: far": 1, "mocap latency (s)": 0.02}
-
-    turned = replace(pose(START + 100 * MS), quaternion=quaternion(3.0))
-    logged = [(sample.stamp, sample) for _, sample in walk(20) if isinstance(sample, PoseSample)]
-    refused = replay([*logged, (START + 101 * MS, replace(turned, stamp=START + 101 * MS))], One()).refused
-    assert refused[:, 0].tolist() == [float(START + 101 * MS)]
-    # It is of the moment of its stamp, less the latency.
-    late = [(sample.stamp + 20 * MS, replace(sample, stamp=sample.stamp + 20 * MS)) for _, sample in logged]
-    off = replace(pose(START + 100 * MS), stamp=START + 121 * MS, position=position(0.1) + [0.0, 0.0, 0.003])
-    refused = replay([*late, (START + 121 * MS, off)], One()).refused
-    assert refused[:, 0].tolist() == [float(START + 121 * MS)]
+    """Those far away, those with no attitude and those too high; not those that are refused and have no place."""
+    noisy = Sensing(4, gyro_noise=2e-3, force_noise=0.045, position_noise=2e-4, attitude_noise=1.7e-3)
+    samples = record(2.0, noisy)
+    spoiled = {
+        800: {"position": np.array([5.0, 0.0, 0.04])}, 900: {"quaternion": np.zeros(4)},
+        1010: {"position": np.array([0.3, 0.0, 3.0])}, 1100: {"position": np.array([np.nan, 0.0, 0.0])},
+        1500: {"quaternion": Rotation.from_euler("z", 2.0).as_quat()}}
+    expected = [BEGIN + ms * MS for ms in spoiled if ms != 1100]
+    motion = MotionFilter(IDEAL)
+    refused = RefusedPoses(motion)
+    for sample in samples:
+        if isinstance(sample, PoseSample):
+            sample = replace(sample, **spoiled.get((sample.stamp - BEGIN) // MS, {}))
+            motion.add_pose(sample)
+            refused.add(sample)
+        else:
+            motion.add_imu(sample)
+    found = refused.found()
+    np.testing.assert_allclose(found[:, 0], np.array(expected, dtype=float), rtol=0.0, atol=1000.0)
+    assert found[0, 1:].tolist() == [5.0, 0.0, 0.04]
 
 
 def test_only_live_moments_are_measured() -> None:

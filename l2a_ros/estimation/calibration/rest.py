@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from l2a_ros.estimation.calibration.tracks import ImuTrack, Outcome, PoseTrack, Stillness, blocks, turns
+from l2a_ros.estimation.error_state import GRAVITY
 
-#: Standard gravity, m/s^2.
-GRAVITY = 9.80665
 #: Least length, s, and readings: their mean is then better than a sixth of one reading's noise.
 LEAST_SECONDS, LEAST_READINGS = 2.0, 20
 #: Length of a piece in which the robot must be as still as between them, s: shorter than a hand's touch.

@@ -13,15 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from l2a_ros.errors import UserError
 from l2a_ros.estimation.calibration.pivot import LEAST_LEVER, levers, measure_pivot
-from l2a_ros.estimation.calibration.rest import (
-    GRAVITY,
-    GYRO_SPREAD,
-    LARGE_BIAS,
-    measure_rest,
-)
+from l2a_ros.estimation.calibration.rest import GYRO_SPREAD, LARGE_BIAS, measure_rest
 from l2a_ros.estimation.calibration.standing import LEAST_WAY, measure_standing
 from l2a_ros.estimation.calibration.tracks import ImuTrack, PoseTrack, Stillness, imu_track, pose_track
 from l2a_ros.estimation.calibration.turning import LEAST_TURN, measure_turning, turned_about
+from l2a_ros.estimation.error_state import GRAVITY
 from l2a_ros.robot.calibration import NOWHERE, Calibration
 from l2a_ros.robot.samples import ImuSample, PoseSample
 
