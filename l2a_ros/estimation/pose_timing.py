@@ -8,7 +8,8 @@ waited for, so that the latency too is a function of the samples and not of the 
 from __future__ import annotations
 
 from l2a_ros.estimation.inertial import Reading
-from l2a_ros.estimation.latency import LatencyEstimator, LatencySettings
+from l2a_ros.estimation.latency import LatencyEstimator
+from l2a_ros.estimation.latency_search import LatencySettings
 from l2a_ros.estimation.pose_checks import Pose
 from l2a_ros.estimation.settings import FilterSettings
 

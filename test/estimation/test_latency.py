@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from l2a_ros.errors import UserError
 from l2a_ros.estimation import latency
-from l2a_ros.estimation.latency import LatencyEstimate, LatencyEstimator, LatencySettings, estimate_latency
+from l2a_ros.estimation.latency import LatencyEstimator
+from l2a_ros.estimation.latency_search import LatencyEstimate, LatencySettings, estimate_latency
 from l2a_ros.robot.samples import ImuSample, PoseSample
 from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.millirobot import Millirobot
@@ -485,19 +486,6 @@ def test_another_latency_is_believed_the_second_time() -> None:
     assert all(min(abs(each - 20.0), abs(each - 45.0)) < 2.0 for each in found)
     changed = next(i for i, each in enumerate(found) if abs(each - 45.0) < 2.0)
     assert abs(found[changed - 90] - 20.0) < 2.0
-
-
-def test_copy_goes_its_own_way() -> None:
-    data, more = sensed(motion(3), 20), sensed(motion(4), 60)
-    estimator, twin = LatencyEstimator(), LatencyEstimator()
-    fed(estimator, data)
-    fed(twin, data)
-    copy = estimator.copy()
-    fed(copy, more, 5000 * MS)
-    assert copy.estimate != estimator.estimate
-    assert estimator.estimate == twin.estimate
-    still = sensed(motion(5), 20)
-    assert fed(estimator, still, 5000 * MS) == fed(twin, still, 5000 * MS)
 
 
 def test_memory_is_bounded() -> None:

@@ -231,6 +231,24 @@ def test_estimate_is_as_good_as_it_says() -> None:
         assert np.all((low < means[:, j]) & (means[:, j] < high)), (size, low, high, means[:, j])
 
 
+def test_covariances_of_a_message_follow_from_that_of_the_errors() -> None:
+    """Of the pose by position, of the twist by a linear function of errors: against drawn ones."""
+    estimate = estimated(fed(record(2.0, NOISY)), BEGIN + 2 * SECOND)
+    estimate = replace(estimate, velocity=np.array([0.4, -0.2, 0.1]), covariance=estimate.covariance * 1e-2)
+    drawn = np.random.default_rng(0).multivariate_normal(np.zeros(9), estimate.covariance, 20_000)
+    attitude = Rotation.from_quat(estimate.quaternion)
+    true = (Rotation.from_rotvec(drawn[:, 6:9]) * attitude).inv().apply(estimate.velocity + drawn[:, 3:6])
+    velocity, twist = estimate.body_twist()
+    np.testing.assert_allclose(velocity, attitude.inv().apply(estimate.velocity))
+    largest = np.abs(twist[:3, :3]).max()
+    np.testing.assert_allclose(np.cov((true - velocity).T), twist[:3, :3], atol=0.05 * largest)
+    np.testing.assert_allclose(twist[3:, 3:], np.diag(estimate.angular_velocity_spread**2))
+    pose = estimate.pose_covariance()
+    np.testing.assert_array_equal(pose[:3, 3:], estimate.covariance[0:3, 6:9])
+    np.testing.assert_array_equal(pose[3:, 3:], estimate.covariance[6:9, 6:9])
+    assert estimate.spreads()[1] == pytest.approx(math.sqrt(np.diag(estimate.covariance)[3:6].max()))
+
+
 # Settings ------------------------------------------------------------------------------------------------------------
 
 
