@@ -164,7 +164,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, folder: Path, heard: dict[str, list[H
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr("builtins.input", answer)
-    monkeypatch.setattr(calibrate, "_robot", lambda *_: in_hand(heard))
+    monkeypatch.setattr(calibrate, "live", lambda *_: in_hand(heard))
     status = main(["calibrate", *arguments])
     assert not answers
     return status
