@@ -100,7 +100,6 @@ class Stretch(NamedTuple):
 
 
 _ZERO: Vector = (0.0, 0.0, 0.0)
-_ALL: Vector = (1.0, 1.0, 1.0)
 
 
 class InertialModel:
@@ -113,6 +112,7 @@ class InertialModel:
     def __init__(self, settings: FilterSettings) -> None:
         self._s = settings
         self._turning, self._accelerating = settings.motion_turning**2, settings.motion_acceleration**2
+        self._priors = (self._turning,) * 3 + (self._accelerating,) * 3
         self._ranges = (settings.gyro_range,) * 3 + (settings.accelerometer_range,) * 3
         self._noises = (settings.gyro_noise**2,) * 3 + (settings.accelerometer_noise**2,) * 3
         self._scales = (settings.gyro_scale_error**2,) * 3 + (0.0,) * 3
@@ -170,38 +170,29 @@ class InertialModel:
                  sampling: Sequence[float] | None, beyond: Reading | None) -> Stretch:
         """Return a stretch with this mean; ``sampling`` is the variance of its error over a whole interval."""
         per_reading, square = seconds * interval, seconds * seconds
-        variances = []
+        rx, ry, rz, fx, fy, fz = values
+        # A hit may come anywhere in the stretch, and so at another attitude than the middle's: the square of rate x
+        # force, on average over directions and on each axis, times the variance of an even distribution.
+        slack = (rx * rx + ry * ry + rz * rz) * (fx * fx + fy * fy + fz * fz) * square * square / 54.0
+        corrected, variances, trusts = list(values), [], [1.0] * 6
         for i, (value, noise, scale, largest) in enumerate(
                 zip(values, self._noises, self._scales, self._ranges, strict=True)):
-            variance = noise * per_reading + scale * value * value * square
+            variance = noise * per_reading + scale * value * value * square + (slack if i >= 3 else 0.0)
             if value >= largest or value <= -largest:
                 excess, spread = CUT_OFF_UNKNOWN
                 if beyond is not None:
                     excess, spread = CUT_OFF_AGAIN if abs(beyond.values[i]) >= largest else CUT_OFF_ONCE
                 variance += (spread * largest) ** 2 * square
-                values = (*values[:i], value * (1.0 + excess), *values[i + 1:])
+                corrected[i] = value * (1.0 + excess)
+            if sampling is not None:
+                # The better of two: what the readings say, and that bodies do not turn and gain speed without end.
+                prior, error = self._priors[i] * seconds, sampling[i] * per_reading
+                if i >= 3:
+                    error = max(error, HIDDEN * min(1.0, interval / HIDING) * prior)
+                trusts[i] = trust = prior / (prior + CAUTION * error)
+                variance = (1.0 - trust) ** 2 * prior + trust * trust * (error + variance)
             variances.append(variance)
-        rx, ry, rz, fx, fy, fz = values
-        # A hit may come anywhere in the stretch, and so at another attitude than the middle's: the square of rate x
-        # force, on average over directions and on each axis, times the variance of an even distribution.
-        slack = (rx * rx + ry * ry + rz * rz) * (fx * fx + fy * fy + fz * fz) * square * square / 54.0
-        variances[3] += slack
-        variances[4] += slack
-        variances[5] += slack
-        if sampling is None:
-            return Stretch(seconds, values[:3], values[3:], _ALL, _ALL,  # type: ignore[arg-type]
-                           (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]),
-                           self._s.motion_memory)
-        trusts = []
-        for i, each in enumerate(sampling):
-            # The better of two: what the readings say, and that bodies do not turn and gain speed without end.
-            prior = (self._turning if i < 3 else self._accelerating) * seconds
-            error = each * per_reading
-            if i >= 3:
-                error = max(error, HIDDEN * min(1.0, interval / HIDING) * prior)
-            trust = prior / (prior + CAUTION * error)
-            variances[i] = (1.0 - trust) ** 2 * prior + trust * trust * (error + variances[i])
-            trusts.append(trust)
-        return Stretch(seconds, values[:3], values[3:], tuple(trusts[:3]), tuple(trusts[3:]),  # type: ignore[arg-type]
-                       (variances[0], variances[1], variances[2]), (variances[3], variances[4], variances[5]),
-                       self._s.motion_memory)
+        wx, wy, wz, fx, fy, fz = corrected
+        return Stretch(seconds, (wx, wy, wz), (fx, fy, fz), (trusts[0], trusts[1], trusts[2]),
+                       (trusts[3], trusts[4], trusts[5]), (variances[0], variances[1], variances[2]),
+                       (variances[3], variances[4], variances[5]), self._s.motion_memory)

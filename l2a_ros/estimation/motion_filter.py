@@ -33,9 +33,11 @@ HISTORY = 0.5
 #: Snapshots are so far apart, ns: going back costs what happened since.
 SNAPSHOTS = _SECOND // 50
 #: Readings wait so long before they are taken in for good, ns: a pose may come that is older.
-PATIENCE = _SECOND // 200
+PATIENCE = 3_000_000
 #: A sample so far from the others is of another time, ns; so many of them in a row, and that is the time.
 FAR, FAR_COUNT = _SECOND, 3
+#: So many poses are known again by their stamps.
+REMEMBERED = 400
 #: A reading that is so many times beyond the unit's range is damaged.
 ABSURD = 100.0
 #: Poses come at least so often, s, or the estimate is said to coast.
@@ -90,7 +92,8 @@ class MotionFilter:
         self._snapshots = deque([self._now.copy()])
         self._newest: int | None = None
         self._far = 0
-        self._raw_stamps: deque[int] = deque(maxlen=400)
+        #: Stamps of the poses that were taken, in order of arrival.
+        self._raw_stamps: dict[int, None] = {}
         self._refusals: dict[int, Refusal] = {}
 
     def reset(self) -> None:
@@ -154,7 +157,9 @@ class MotionFilter:
         if timed.moment <= self._now.time and not self._go_back(timed.moment):
             self._refuse(stamp, Refusal.LATE)
             return
-        self._raw_stamps.append(stamp)
+        self._raw_stamps[stamp] = None
+        if len(self._raw_stamps) > REMEMBERED:
+            del self._raw_stamps[next(iter(self._raw_stamps))]
         bisect.insort(self._poses, timed, key=_moment)
         self._take_in()
 

@@ -133,9 +133,9 @@ class Situation:
 
     def _note(self, reading: Reading, longest: float) -> None:
         self.readings = self.readings.after(reading, longest)
-        rate = reading.values[:3]
-        bias = (0.0, 0.0, 0.0) if self.filter is None else self.filter.gyro_bias
-        square = sum((value - each) ** 2 for value, each in zip(rate, bias, strict=True))
+        x, y, z = rate = reading.values[:3]
+        a, b, c = (0.0, 0.0, 0.0) if self.filter is None else self.filter.gyro_bias
+        square = (x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2
         self.moving_square += 0.1 * (square - self.moving_square)
         if not self.bias_is_measured:
             self._watch_rest(reading.stamp, rate)
