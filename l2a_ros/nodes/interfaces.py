@@ -85,6 +85,8 @@ MOTOR_COMMANDS = Topic("motor_commands", JointState, _reliable(1))
 REFERENCE_PATH = Topic("reference_path", Path, _latched())
 PLAN = Topic("plan", Path, _reliable(1))
 PLAN_MARKERS = Topic("plan_markers", MarkerArray, _reliable(1))
+#: For the eye: the executed track, the area, a status; built only while somebody listens.
+VIEW_MARKERS = Topic("view_markers", MarkerArray, _reliable(1))
 ADAPTATION_METRICS = Topic("adaptation/metrics", JointState, _reliable(10))
 MPC_METRICS = Topic("mpc/metrics", JointState, _reliable(10))
 TRIAL_METRICS = Topic("trial/metrics", JointState, _reliable(10))
