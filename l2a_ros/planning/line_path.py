@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a robot is along a path of straight segments.
 
-The one implementation of projection, progress and segment switching: the planner uses it for every candidate in
-every tick, the trial for the executed track, so both mean the same by "lateral error" and "progress".
+The one implementation of projection, progress, heading error and segment switching: the planner uses it for every
+candidate in every tick, the trial for the executed track, so both mean the same by "lateral error" and "progress".
 """
 
 from __future__ import annotations
@@ -167,6 +167,19 @@ class LinePath:
         """Return x and y of the unit vectors along segments, each of the shape of the indices given."""
         return self._unit_x.take(segment), self._unit_y.take(segment)
 
+    def heading_error(self, segment: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
+        """Return yaw minus the direction of a segment, rad in ``[-pi, pi]``.
+
+        Args:
+            segment: indices, of any shape that goes with the others.
+            cosine: of the yaw, any shape.
+            sine: of the yaw, the same.
+        """
+        ahead, left = self.directions(segment)
+        # The yaw seen from the segment: turned as a vector, so that there is nothing to wrap.
+        error: np.ndarray = np.arctan2(sine * ahead - cosine * left, cosine * ahead + sine * left)
+        return error
+
     def start(self, position: np.ndarray, segment: int = 0) -> Projection:
         """Project one position of shape ``(2,)`` that is known to be on ``segment`` or has just left it."""
         return self.project(np.asarray(position, dtype=np.float64).reshape(1, 2), np.array([segment]))
@@ -174,6 +187,11 @@ class LinePath:
     def distance_to_end(self, position: np.ndarray) -> float:
         """Return the distance in metres from a position of shape ``(2,)`` to the last way-point."""
         return float(np.hypot(*(np.asarray(position, dtype=np.float64) - self.points[-1])))
+
+    def beyond_end(self, projection: Projection) -> np.ndarray:
+        """Return how far positions are past the last way-point, metres along the last segment, ``(n,)``; 0 before it."""
+        beyond = (projection.fraction - 1.0) * self.segment_lengths[-1]
+        return np.where(projection.segment == self.segments - 1, np.maximum(beyond, 0.0), 0.0)
 
     def _measure(self, x: np.ndarray, y: np.ndarray, segment: int | np.ndarray) -> _Seen:
         unit_x, unit_y = self._unit_x.take(segment), self._unit_y.take(segment)

@@ -17,6 +17,9 @@ from l2a_ros.robot.limits import STAND
 SECOND = 1_000_000_000
 #: The end of a path is reached within this distance of its last point, metres.
 END_DISTANCE = 0.1
+#: A robot that has missed the end is past it so far beyond the last point, along the last segment, metres: nearer it may
+#: still turn round. Without this it would be driven away from the path until the time is up.
+PAST_END = 0.3
 #: A control period counts as overrun when it lasts longer than this many nominal ones.
 OVERRUN = 1.5
 
@@ -119,6 +122,8 @@ class TrialLog:
         self.path = path
         self.settings = settings
         self.completed = False
+        #: The end was missed by more than it may be, and the robot is beyond it.
+        self.passed = False
         self.timed_out = False
         self.metrics: dict[str, list[tuple[int, float]]] = {}
         self._cost = PathCost(path, plain_terms(settings.weights))
@@ -128,8 +133,17 @@ class TrialLog:
 
     @property
     def finished(self) -> bool:
-        """Whether the end of the path was reached or the time is up."""
-        return self.completed or self.timed_out
+        """Whether the end of the path was reached, or passed, or the time is up."""
+        return self.completed or self.passed or self.timed_out
+
+    @property
+    def outcome(self) -> str:
+        """How the trial ended by itself, in words; empty while it goes on."""
+        if self.completed:
+            return "end of path"
+        if self.passed:
+            return "passed the end"
+        return "time is up" if self.timed_out else ""
 
     @property
     def answered(self) -> bool:
@@ -152,7 +166,7 @@ class TrialLog:
         last = self.last
         if self.finished or (last is not None and stamp <= last.stamp):
             return None
-        position, yaw = planar_pose(state)
+        position = state[_POSITION]
         if self._projection is None or last is None:
             projection = self._cost.start(position)
             cost, elapsed = math.nan, 0.0
@@ -163,13 +177,14 @@ class TrialLog:
         row = Row(stamp=stamp, elapsed=elapsed, state=np.array(state, dtype=np.float64), command=np.full(2, np.nan),
                   segment=int(projection.segment[0]), lateral_error=float(projection.lateral_error[0]),
                   progress=float(projection.arc_length[0]),
-                  heading_error=float(np.remainder(yaw - projection.heading[0] + math.pi, 2 * math.pi) - math.pi),
+                  heading_error=float(self.path.heading_error(projection.segment, state[_YAW_COS], state[_YAW_SIN])[0]),
                   cost=cost)
         self._rows.append(row)
         self.completed = (row.segment == self.path.segments - 1
                           and self.path.distance_to_end(position) <= END_DISTANCE)
+        self.passed = not self.completed and bool(self.path.beyond_end(projection)[0] > PAST_END)
         # Half a period of slack: stamps in real time jitter, and a trial of 20 s has 200 steps, not 201.
-        self.timed_out = (not self.completed
+        self.timed_out = (not (self.completed or self.passed)
                           and elapsed >= self.settings.duration - 0.5 * self.settings.control_period)
         return row
 

@@ -148,9 +148,7 @@ class Session:
     @property
     def outcome(self) -> str:
         """How the trial ended by itself; empty if it did not."""
-        if self.log is None or not self.log.finished:
-            return ""
-        return "end of path" if self.log.completed else "time is up"
+        return "" if self.log is None else self.log.outcome
 
     def silent(self, moment: float) -> list[str]:
         """Name the topics that were not heard, or not lately, at a moment of the clock of ``state_heard``."""
@@ -177,16 +175,23 @@ class Session:
         if moment - self.state_heard_at > patience:
             raise Abandoned(f"no robot_state for {patience:g} s; is state_estimator or the robot gone?")
 
-    def write(self, folder: Path, ended: str) -> tuple[dict[str, Any], list[Path]] | None:
+    def write(self, folder: Path, ended: str, more: Mapping[str, Any] | None = None,
+              pictures: bool = True) -> tuple[dict[str, Any], list[Path]] | None:
         """Write the files of the trial; return the report and their paths, or None if there is no row.
+
+        Args:
+            folder: for them.
+            ended: why the trial ended, a few words.
+            more: further entries of the report.
+            pictures: whether to draw the trial.
 
         Raises:
             UserError: if the folder cannot be written.
         """
         if self.log is None or self.log.last is None:
             return None
-        report = build_report(self.log, self.times, self.safety_stops, ended)
-        return report, write_trial(folder, self.log, report)
+        report = {**build_report(self.log, self.times, self.safety_stops, ended), **(more or {})}
+        return report, write_trial(folder, self.log, report, pictures)
 
     def _stops(self) -> int:
         try:

@@ -217,6 +217,20 @@ def test_the_crossing_of_the_figure_eight_is_passed_twice_without_a_jump() -> No
     assert max(crossings) > 4.0
 
 
+@given(st.floats(-10.0, 10.0), st.floats(-10.0, 10.0))
+def test_heading_error_is_the_smallest_turn_from_the_segment(yaw: float, direction: float) -> None:
+    path = LinePath(np.array([[0.0, 0.0], [math.cos(direction), math.sin(direction)]]))
+    (error,) = path.heading_error(np.array([0]), np.array([math.cos(yaw)]), np.array([math.sin(yaw)]))
+    assert abs(error) <= math.pi
+    assert math.remainder(error - (yaw - direction), 2 * math.pi) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_only_positions_after_the_last_way_point_are_beyond_the_end() -> None:
+    path = LinePath(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]]))
+    seen = path.project(np.array([[1.5, -0.5], [0.9, 1.5], [0.2, 2.4], [math.nan, 0.0]]), np.array([0, 1, 1, 1]))
+    np.testing.assert_allclose(path.beyond_end(seen), [0.0, 0.0, 0.4, math.nan])
+
+
 def test_position_that_is_not_finite_gets_nan_and_stays() -> None:
     path = LinePath(load_path("left"))
     seen = path.project(np.array([[math.nan, 0.0], [0.5, 0.0]]), np.array([1, 0]))

@@ -97,6 +97,24 @@ def test_time_is_up_at_the_duration() -> None:
     assert log.rows()[-1].elapsed == pytest.approx(20.0)
 
 
+def test_end_that_is_missed_is_passed_and_that_is_not_completed() -> None:
+    log = straight_log(300, lateral=0.13)
+    assert (log.passed, log.completed, log.timed_out) == (True, False, False)
+    assert log.outcome == "passed the end"
+    last = log.rows()[-1]
+    assert 2.29 < last.position[0] < 2.33, "0.3 m further it may still have turned round"
+    assert last.progress == 2.0
+    report = build_report(log, LoopTimes(0.1), 0, log.outcome)
+    assert (report["completed"], report["ended"]) == (False, "passed the end")
+
+
+def test_being_beyond_a_corner_is_not_being_past_the_end() -> None:
+    log = TrialLog(LinePath(np.array([[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [1.0, 1.0]])), settings())
+    for k in range(40):
+        log.add_state(k * TENTH, state(0.05 * k, -0.2))
+    assert log.outcome == "", "it walks on past the first corner: that is only far from the path"
+
+
 def test_repeated_and_older_states_are_ignored_and_the_first_answer_counts() -> None:
     log = TrialLog(LinePath(load_path("straight")), settings())
     assert log.add_state(TENTH, state(0.0, 0.0)) is not None

@@ -20,9 +20,7 @@ class Heading(Term):
 
     def measure(self, trajectories: Trajectories) -> np.ndarray:
         """Return rad, ``(h, n)``."""
-        ahead, left = trajectories.path.directions(trajectories.tracks.segment)
-        cosine, sine = trajectories.state("yaw_cos"), trajectories.state("yaw_sin")
-        # The yaw seen from the segment: turned as a vector, so that there is nothing to wrap.
-        angle: np.ndarray = np.arctan2(sine * ahead - cosine * left, cosine * ahead + sine * left)
+        angle = trajectories.path.heading_error(trajectories.tracks.segment, trajectories.state("yaw_cos"),
+                                                trajectories.state("yaw_sin"))
         np.abs(angle, out=angle)
         return angle
