@@ -52,6 +52,8 @@ class FaultKind:
 
 FAULT_KINDS: dict[str, FaultKind] = {
     "missing_leg": FaultKind(parts=LEGS, example="missing_leg:front_right"),
+    "worn_leg": FaultKind((Number("SHARE", 0.0, 0.6),), LEGS, "worn_leg:middle_left,0.3"),
+    "foot_grip": FaultKind((Number("FACTOR", 0.05, 3.0),), LEGS, "foot_grip:hind_right,0.3"),
     "payload": FaultKind((Number("KILOGRAMS", 0.001, 0.5),), example="payload:0.02"),
     "shell_weight": FaultKind((Number("GRAMS", 0.0, 500.0), Number("X", -0.1, 0.1, 0.0), Number("Y", -0.1, 0.1, 0.0),
                                Number("Z", -0.1, 0.1, 0.0125)), example="shell_weight:14.2,0.03,0.02"),

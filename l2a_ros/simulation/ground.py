@@ -108,6 +108,16 @@ def bumps(surface: Terrain, size: tuple[float, float], rng: np.random.Generator)
     return np.pad(noise, ((0, 1), (0, 1)), mode="wrap")
 
 
+def contact_friction(surface: Terrain) -> list[float]:
+    """Return MuJoCo's three friction coefficients of a contact with a surface: sliding, torsional, rolling."""
+    return [surface.friction, 0.005, 0.0001]
+
+
+def contact_stiffness(surface: Terrain) -> list[float]:
+    """Return MuJoCo's ``solref`` of a contact with a surface: time constant, s, and damping ratio."""
+    return [surface.contact_time, surface.contact_damping]
+
+
 def _ramp(distance: np.ndarray) -> np.ndarray:
     """Go smoothly from 0 at 0 to 1 at 1."""
     inside = np.clip(distance, 0.0, 1.0)
@@ -163,8 +173,8 @@ class _Ground:
         contype, conaffinity = self._collision
         geom = self._spec.worldbody.add_geom(
             name=name, type=kind, pos=position, quat=self._attitude, contype=contype, conaffinity=conaffinity,
-            priority=1, condim=3, friction=[surface.friction, 0.005, 0.0001],
-            solref=[surface.contact_time, surface.contact_damping], rgba=[*surface.color, 1.0])
+            priority=1, condim=3, friction=contact_friction(surface), solref=contact_stiffness(surface),
+            rgba=[*surface.color, 1.0])
         if size is not None:
             geom.size = size
         if field:

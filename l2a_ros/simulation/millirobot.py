@@ -47,7 +47,7 @@ class Millirobot:
         self._crank_rate = [int(joint.dofadr[0]) for joint in joints]
         self._all_cranks = {side: [int(self.model.joint(i).qposadr[0]) for i in range(self.model.njnt)
                                    if f"{side}_leg" in self.model.joint(i).name] for side in SIDES}
-        self._plain_faults = self._model_faults = ModelFaults(self.model)
+        self._plain_faults = self._model_faults = ModelFaults(self.model, terrain)
         self.motors = [Motor(drive) for drive in DRIVES]
         self.reset()
 
@@ -160,6 +160,8 @@ class Millirobot:
             drawn += abs(motor.duty * motor.current)
         self._drawn = drawn
         self._discharge()
+        if self._model_faults.depends_on_place:
+            self._model_faults.follow(data)
         mujoco.mj_step(self.model, data)
         self.elapsed_ms += 1
         if self.faults.advance(self.elapsed_ms):
@@ -211,7 +213,7 @@ class Millirobot:
         spec = self._spec.copy()
         add_sled(spec, mass, pose)
         model = spec.compile()
-        self._use(model, ModelFaults(model))
+        self._use(model, ModelFaults(model, self._terrain))
 
     def _use(self, model: mujoco.MjModel, model_faults: ModelFaults) -> None:
         """Go on in another model of the same robot: what only one of them has comes last in both."""

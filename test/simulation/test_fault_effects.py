@@ -7,6 +7,7 @@ seed. What the walking faults of the drives and legs do is told in ``test_millir
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -29,6 +30,7 @@ from l2a_ros.simulation.mocap_faults import JUMPS, WRONG_HEIGHTS
 from l2a_ros.simulation.payload import STRING
 from l2a_ros.simulation.radio import CommandRadio
 from l2a_ros.simulation.terrain import load_terrain
+from l2a_ros.simulation.world import build_spec
 
 CARPET = load_terrain("carpet")
 MILLISECOND = 1_000_000
@@ -40,7 +42,8 @@ STRONG = {
     "encoder_slip": "encoder_slip:left,0.3", "pose_shift": "pose_shift:0.05,-0.03,0.5",
     "mocap_dropout": "mocap_dropout:0.2", "mocap_latency": "mocap_latency:0.033", "mocap_outlier": "mocap_outlier:100",
     "imu_bias": "imu_bias:0.2,-0.3,1.0", "packet_loss": "packet_loss:0.5",
-    "stuck_encoder": "stuck_encoder:left",
+    "stuck_encoder": "stuck_encoder:left", "worn_leg": "worn_leg:front_right,0.5",
+    "foot_grip": "foot_grip:middle_right,0.1",
 }
 OF_SENSORS = ("pose_shift", "mocap_dropout", "mocap_latency", "mocap_outlier", "imu_bias")
 
@@ -117,7 +120,8 @@ def test_another_seed_draws_others() -> None:
 
 
 @pytest.mark.parametrize("text", ["motor_gain:left,1", "shell_weight:0,0.05", "encoder_slip:right,0", "imu_bias:0,0,0",
-                                  "mocap_latency:0", "mocap_outlier:0", "packet_loss:0"])
+                                  "mocap_latency:0", "mocap_outlier:0", "packet_loss:0", "worn_leg:front_left,0",
+                                  "foot_grip:hind_left,1"])
 def test_one_of_no_size_is_none(text: str) -> None:
     assert _bytes(_sampled((text,))) == _bytes(_sampled())
 
@@ -253,6 +257,72 @@ def test_missing_leg_touches_nothing(leg: str) -> None:
         robot.step([30.0, 30.0])
         touched |= {int(robot.model.geom_bodyid[geom]) for contact in robot.data.contact for geom in contact.geom}
     assert body not in touched and len(touched) > 2
+
+
+@pytest.mark.parametrize("terrain", ["carpet", "stairs_up"])
+def test_worn_leg_is_as_if_it_were_built_shorter(terrain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_shorter(*arguments: Any) -> mujoco.MjSpec:
+        spec = build_spec(*arguments)
+        for geom in spec.body("hind_left_leg").geoms:
+            geom.pos = 0.7 * np.array(geom.pos)
+        return spec
+
+    worn = Millirobot(load_terrain(terrain), 2, parse_faults(["worn_leg:hind_left,0.3"]))
+    twice = Millirobot(load_terrain(terrain), 2, parse_faults(["worn_leg:hind_left,0.125", "worn_leg:hind_left,0.2"]))
+    np.testing.assert_allclose(twice.model.geom_pos, worn.model.geom_pos, rtol=1e-12)
+    monkeypatch.setattr("l2a_ros.simulation.millirobot.build_spec", build_shorter)
+    shorter = Millirobot(load_terrain(terrain), 2)
+    for _ in range(1500):
+        for robot in (worn, shorter):
+            robot.step([30.0, 35.0])
+    np.testing.assert_array_equal(_state(worn), _state(shorter))
+    hip, foot = worn.data.joint("hind_left_leg_joint").xanchor, worn.data.geom("hind_left_foot").xpos
+    assert np.linalg.norm(foot - hip) == pytest.approx(0.7 * 0.0235)
+    toe, shank = worn.data.geom("hind_left_toe").xpos, worn.data.geom("hind_left_shank")
+    np.testing.assert_allclose(toe, foot)
+    np.testing.assert_allclose(shank.xpos, (hip + foot) / 2.0, atol=1e-12, err_msg="and so it is drawn")
+    assert worn.model.geom("hind_left_shank").size[1] == pytest.approx(0.7 * 0.0235 / 2.0)
+
+
+def _frictions(robot: Millirobot, milliseconds: int) -> list[tuple[str, str, tuple[float, ...]]]:
+    """Walk; return of every contact whose foot and whose ground it is, and its numbers."""
+    seen = []
+    for _ in range(milliseconds):
+        robot.step([40.0, 40.0])
+        for contact in robot.data.contact:
+            names = sorted(robot.model.geom(geom).name for geom in contact.geom)
+            if names[1].endswith("_foot"):
+                seen.append((names[1].removesuffix("_foot"), names[0], (*contact.friction.tolist(), *contact.solref,
+                                                                        *contact.solimp, float(contact.dim))))
+    return seen
+
+
+@pytest.mark.parametrize(("terrain", "grounds"), [("carpet", 1), ("carpet:10,90", 1), ("carpet_to_turf:3", 3)])
+def test_foot_grip_is_the_friction_of_one_foot_whatever_it_stands_on(terrain: str, grounds: int) -> None:
+    world = load_terrain(terrain)
+    near = [dataclasses.replace(zone, begin=0.08 + 0.12 * i) for i, zone in enumerate(world.zones)]
+    world = dataclasses.replace(world, zones=tuple(near))
+    healthy, taped = (_frictions(Millirobot(world, 1, parse_faults(faults)), 2500)
+                      for faults in ([], ["foot_grip:hind_left,0.5", "foot_grip:hind_left,0.8"]))
+    usual = {ground: numbers for _, ground, numbers in healthy}
+    assert len(usual) == grounds
+    others = {(leg, ground): numbers for leg, ground, numbers in taped if leg != "hind_left"}
+    assert {leg for leg, _ in others} == {leg for leg in LEGS if leg != "hind_left"}
+    assert all(numbers == usual[ground] for (_, ground), numbers in others.items()), "the others are as they were"
+    struck = [(ground, numbers) for leg, ground, numbers in taped if leg == "hind_left"]
+    assert {ground for ground, _ in struck} == set(usual)
+    # At a border a foot may touch the one ground while it is above the other.
+    right = [numbers[0] == pytest.approx(0.4 * usual[ground][0]) and numbers[1] == numbers[0]
+             and numbers[2:] == usual[ground][2:] for ground, numbers in struck]
+    assert np.mean(right) > 0.97
+    assert grounds > 1 or all(right)
+
+
+def test_a_foot_that_slips_turns_the_robot_to_its_side() -> None:
+    turned = [np.mean([each.turned for each in drives(5.0, 5.0, [f"foot_grip:{place}_{side},0.1"
+                                                                  for place in ("front", "middle", "hind")])])
+              for side in ("left", "right")]
+    assert turned[0] > turned[1] + 0.5
 
 
 def test_battery_is_the_cell_from_now_on() -> None:

@@ -22,12 +22,14 @@ from l2a_ros.simulation.faults import (
     parse_faults,
 )
 
-KNOWN = "battery, dead_motor, encoder_slip, imu_bias, missing_leg, mocap_dropout, mocap_latency, mocap_outlier, "
+KNOWN = "battery, dead_motor, encoder_slip, foot_grip, imu_bias, missing_leg, mocap_dropout, mocap_latency, "
 
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("missing_leg:front_right@5.0", ("missing_leg", "front_right", (), 5.0)),
     ("missing_leg:hind_left", ("missing_leg", "hind_left", (), 0.0)),
+    ("worn_leg:middle_left,0.25@2", ("worn_leg", "middle_left", (0.25,), 2.0)),
+    ("foot_grip:front_right,0.3", ("foot_grip", "front_right", (0.3,), 0.0)),
     ("motor_gain:right,0.6", ("motor_gain", "right", (0.6,), 0.0)),
     ("motor_gain:left,2@0", ("motor_gain", "left", (2.0,), 0.0)),
     ("motor_gain:left,0", ("motor_gain", "left", (0.0,), 0.0)),
@@ -86,6 +88,9 @@ def test_good(text: str, expected: tuple[str, str, tuple[float, ...], float]) ->
     ("mocap_dropout", "write mocap_dropout:SECONDS"), ("mocap_latency:-0.1", "from 0 to 2"),
     ("mocap_outlier:often", "'often' must be a number"), ("imu_bias:1", "write imu_bias:X,Y,Z"),
     ("packet_loss:1.1", "from 0 to 1"), ("packet_loss:20%", "'20%' must be a number"),
+    ("worn_leg:left,0.3", "unknown part 'left'; known: front_left"), ("worn_leg:front_left,0.7", "from 0 to 0.6"),
+    ("foot_grip:front_left", "write foot_grip:LEG,FACTOR with LEG one of front_left"),
+    ("foot_grip:front_left,0.04", "from 0.05 to 3"), ("foot_grip:front_left,3.1", "from 0.05 to 3"),
     ("reboot:1", "write reboot, for example reboot@3.0"), ("stuck_encoder", "write stuck_encoder:SIDE"),
     ("wire_delay:-1", "from 0 to 2"), ("unplug", "write unplug:SECONDS"), ("wire_drop:2", "from 0 to 1"),
 ])
