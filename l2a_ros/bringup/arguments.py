@@ -29,7 +29,7 @@ from l2a_ros.robot.share import share_file
 from l2a_ros.simulation.faults import parse_faults
 from l2a_ros.simulation.terrain import absolute_terrain, load_terrain
 from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
-from l2a_ros.trials.paths import load_path, path_names
+from l2a_ros.trials.paths import DRAWN, load_shape, path_names
 
 MAX_SEED = 2**31 - 1
 LOWEST_BAUD, HIGHEST_BAUD = 1200, 4_000_000
@@ -215,7 +215,9 @@ def _known(kind: str, name: str, known: list[str]) -> str:
 
 
 def _path(text: str) -> str:
-    load_path(text)
+    if text == DRAWN:
+        return text
+    load_shape(text)
     return text if text in path_names() else str(Path(text).absolute())
 
 

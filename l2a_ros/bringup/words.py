@@ -16,7 +16,7 @@ from l2a_ros.planning.planners import DEFAULT_PLANNER, planner_names
 from l2a_ros.robot.mocap import DEFAULT_MOCAP_TYPE, MOCAP_TOPIC, mocap_types
 from l2a_ros.simulation.terrain import terrain_names
 from l2a_ros.timing.clock_mode import REAL
-from l2a_ros.trials.paths import path_names
+from l2a_ros.trials.paths import path_choices
 
 #: What may be run: a trial in simulation, a trial on the robot.
 SIM, HARDWARE = "sim", "hardware"
@@ -58,7 +58,7 @@ class Argument:
 
 
 ARGUMENTS: tuple[Argument, ...] = (
-    Argument("path", "straight", "Line to follow: a shape by name or a YAML file with way-points.", names=path_names),
+    Argument("path", "straight", "Line to follow: a shape by name, a YAML file with one, or drawn: by hand, in RViz.", names=path_choices),
     Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
     Argument("planner", DEFAULT_PLANNER, "How the next motor command is chosen.", names=planner_names),
     Argument("terrain", "carpet", "Ground: NAME or a YAML file, with :ANGLE[,DIRECTION] for another slope, in degrees.",

@@ -31,7 +31,7 @@ from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.terrain import load_terrain
 from l2a_ros.training.collect import Recording, condition_label, record_driving
-from l2a_ros.trials.paths import anchor, load_path, path_names
+from l2a_ros.trials.paths import PUBLISHED_SHAPES, anchor, load_path
 
 #: A line is followed until its end is nearer than ARRIVED, the robot farther beside it than LOST, m, or for LONGEST, s.
 ARRIVED, LOST, LONGEST = 0.1, 0.5, 12.0
@@ -153,7 +153,7 @@ class Lines:
 
     def __init__(self, seed: int, control_period: float) -> None:
         self._rng = np.random.default_rng([seed, _LINES])
-        self._names = path_names()
+        self._names = PUBLISHED_SHAPES
         self._longest = round(LONGEST / control_period)
         self._path: LinePath | None = None
         self._projection: Projection | None = None

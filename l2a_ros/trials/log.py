@@ -17,7 +17,7 @@ from l2a_ros.robot.limits import STAND
 SECOND = 1_000_000_000
 #: The end of a path is reached within this distance of its last point, metres.
 END_DISTANCE = 0.1
-#: A robot that has missed the end is past it so far beyond the last point, along the last segment, metres: nearer it may
+#: A robot that has missed the end is past it when it is so far beyond, along the last segment, metres: nearer it may
 #: still turn round. Without this it would be driven away from the path until the time is up.
 PAST_END = 0.3
 #: A control period counts as overrun when it lasts longer than this many nominal ones.

@@ -76,18 +76,20 @@ def csv_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_trial(folder: Path, log: TrialLog, report: dict[str, Any]) -> list[Path]:
-    """Write ``report.json``, ``trial.csv`` and ``trial.png`` into ``folder``; return their paths.
+def write_trial(folder: Path, log: TrialLog, report: dict[str, Any], pictures: bool = True) -> list[Path]:
+    """Write ``report.json``, ``trial.csv`` and, with ``pictures``, ``trial.png`` into a folder; return their paths.
 
     Raises:
         UserError: if the folder cannot be written.
     """
-    from l2a_ros.trials.picture import draw_trial
-
-    files = [folder / REPORT, folder / CSV, folder / PICTURE]
+    files = [folder / REPORT, folder / CSV]
     write_file(files[0], (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     write_file(files[1], csv_text(log.rows()).encode())
-    write_file(files[2], draw_trial(log, report))
+    if pictures:
+        from l2a_ros.trials.picture import draw_trial
+
+        files.append(folder / PICTURE)
+        write_file(files[2], draw_trial(log, report))
     return files
 
 

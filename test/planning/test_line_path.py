@@ -253,6 +253,6 @@ def test_degenerate_paths_are_refused(points: np.ndarray, message: str) -> None:
 
 
 def test_every_shipped_shape_is_a_path_that_starts_at_the_robot() -> None:
-    assert path_names() == ["figure8", "left", "right", "straight", "zigzag"]
+    assert path_names() == ["circle", "figure8", "left", "right", "straight", "u_turn", "zigzag"]
     for name in path_names():
         assert LinePath(load_path(name)).points[0].tolist() == [0.0, 0.0]
