@@ -58,7 +58,8 @@ class Argument:
 
 
 ARGUMENTS: tuple[Argument, ...] = (
-    Argument("path", "straight", "Line to follow: a shape by name, a YAML file with one, or drawn: by hand, in RViz.", names=path_choices),
+    Argument("path", "straight", "Line to follow: a shape by name, a YAML file with one, or drawn: by hand, in RViz.",
+             names=path_choices),
     Argument("method", "grbal", "How the dynamics model adapts.", names=method_names),
     Argument("planner", DEFAULT_PLANNER, "How the next motor command is chosen.", names=planner_names),
     Argument("terrain", "carpet", "Ground: NAME or a YAML file, with :ANGLE[,DIRECTION] for another slope, in degrees.",

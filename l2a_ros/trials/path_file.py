@@ -108,7 +108,8 @@ class _Content:
         if frame == MAP:
             return points
         cos, sin = math.cos(yaw), math.sin(yaw)
-        return (points - track[0]) @ np.array([[cos, -sin], [sin, cos]])
+        seen: np.ndarray = (points - track[0]) @ np.array([[cos, -sin], [sin, cos]])
+        return seen
 
     def _start(self, frame: str, kind: str) -> tuple[float, float, float] | None:
         """Return x, y and yaw of the place in the room that a shape is put to."""

@@ -128,7 +128,7 @@ def _from_recording(bag: Path, topic: str) -> np.ndarray:
     kind = topics.get(topic)
     if kind not in (_POSE, NAMED_VECTOR):
         raise UserError(f"{bag} has {kind or 'nothing'} on {topic}, not a robot_state or poses ({_POSE})")
-    track = {}
+    track: dict[int, tuple[float, float, float]] = {}
     for message in read_bag(bags[0], (topic,)):
         if message.topic == topic:
             stamp = message.stamp or message.log_time
