@@ -51,7 +51,7 @@ setup(
     version=ElementTree.parse(root / "package.xml").getroot().findtext("version"),
     python_requires=">=3.11",
     packages=find_packages(str(root), include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed", "experiments/*.jinja"]},
     ext_modules=[compiled_rollout()],
     entry_points={"console_scripts": ["l2a = l2a_ros.cli.main:main"]},
     data_files=[
