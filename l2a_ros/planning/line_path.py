@@ -189,7 +189,7 @@ class LinePath:
         return float(np.hypot(*(np.asarray(position, dtype=np.float64) - self.points[-1])))
 
     def beyond_end(self, projection: Projection) -> np.ndarray:
-        """Return how far positions are past the last way-point, metres along the last segment, ``(n,)``; 0 before it."""
+        """Return how far positions are past the last way-point, m along the last segment, ``(n,)``; 0 before it."""
         beyond = (projection.fraction - 1.0) * self.segment_lengths[-1]
         return np.where(projection.segment == self.segments - 1, np.maximum(beyond, 0.0), 0.0)
 
