@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import PointStamped, PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -80,9 +80,15 @@ ROBOT_STATE = Topic("robot_state", JointState, _reliable(10))
 ESTIMATOR_METRICS = Topic("state_estimator/metrics", JointState, _reliable(10))
 #: As RViz sends it.
 INITIAL_POSE = Topic("initialpose", PoseWithCovarianceStamped, _reliable(10))
+GOAL_POSE = Topic("goal_pose", PoseStamped, _reliable(10))
+CLICKED_POINT = Topic("clicked_point", PointStamped, _reliable(10))
 ADAPTED_MODEL = Topic("adapted_model", UInt8MultiArray, _reliable(1))
 MOTOR_COMMANDS = Topic("motor_commands", JointState, _reliable(1))
+#: In a replay: what mpc would have commanded, which no robot hears.
+REPLAYED_COMMANDS = Topic("replay/motor_commands", JointState, _reliable(1))
 REFERENCE_PATH = Topic("reference_path", Path, _latched())
+#: The line that is being drawn, before it is followed.
+PATH_PREVIEW = Topic("trial/path_preview", Path, _latched())
 PLAN = Topic("plan", Path, _reliable(1))
 PLAN_MARKERS = Topic("plan_markers", MarkerArray, _reliable(1))
 #: For the eye: the executed track, the area, a status; built only while somebody listens.
@@ -108,7 +114,8 @@ SENSOR_TOPICS = (MOCAP_POSE, IMU, JOINT_STATES, MOTOR_TELEMETRY, BATTERY_STATE)
 #: Services (std_srvs/Trigger, except ``pause``: std_srvs/SetBool). The first three are the robot's, real or simulated.
 ARM, DISARM, RESET_STOP = "arm", "disarm", "reset_stop"
 SIM_PAUSE, SIM_STEP, SIM_RESET = "sim/pause", "sim/step", "sim/reset"
-TRIAL_START, TRIAL_STOP = "trial/start", "trial/stop"
+TRIAL_START, TRIAL_STOP, TRIAL_CLEAR = "trial/start", "trial/stop", "trial/clear"
+PLAYER_PAUSE, PLAYER_STEP = "bag_player/pause", "bag_player/step"
 ESTIMATOR_RESET, ADAPTATION_RESET = "state_estimator/reset", "adaptation/reset"
 
 MAP_FRAME, BASE_FRAME, IMU_FRAME = "map", "base_link", "imu_link"
