@@ -50,22 +50,19 @@ class ExecutedTrack:
         """Begin a track of nothing on the same path."""
         self.generation += 1
         self._spacing = self._finest
-        self._points: list[np.ndarray] = []
-        self._errors: list[float] = []
-        self._now: tuple[np.ndarray, float] | None = None
+        self._kept: list[tuple[np.ndarray, float]] = []
+        self._newest: tuple[np.ndarray, float] | None = None
         self._projection: Projection | None = None
 
     @property
     def points(self) -> np.ndarray:
         """Positions kept and the newest one, ``(n, 2)``, m in ``map``."""
-        newest = [self._now[0]] if self._now is not None else []
-        return np.array([*self._points, *newest]).reshape(-1, 2)
+        return np.array([point for point, _ in self._shown()]).reshape(-1, 2)
 
     @property
     def errors(self) -> np.ndarray:
         """Lateral errors of the points, ``(n,)``, m, left positive."""
-        newest = [self._now[1]] if self._now is not None else []
-        return np.array([*self._errors, *newest])
+        return np.array([error for _, error in self._shown()])
 
     @property
     def path_points(self) -> np.ndarray:
@@ -129,13 +126,18 @@ class ExecutedTrack:
         else:
             projection = path.start(position)
         self._projection = projection
-        self._now = position, float(projection.lateral_error[0])
-        if not self._points or float(np.hypot(*(position - self._points[-1]))) >= self._spacing:
-            self._points.append(position)
-            self._errors.append(self._now[1])
-        if len(self._points) >= self._longest:
-            self._points, self._errors = self._points[::2], self._errors[::2]
+        self._newest = position, float(projection.lateral_error[0])
+        if not self._kept or float(np.hypot(*(position - self._kept[-1][0]))) >= self._spacing:
+            self._kept.append(self._newest)
+        if len(self._kept) >= self._longest:
+            self._kept = self._kept[::2]
             self._spacing *= 2.0
+
+    def _shown(self) -> list[tuple[np.ndarray, float]]:
+        """Return what is kept, and the newest place if it is not."""
+        if self._newest is None or (self._kept and self._kept[-1] is self._newest):
+            return self._kept
+        return [*self._kept, self._newest]
 
 
 def _nearest(path: LinePath, position: np.ndarray) -> Projection:
