@@ -6,7 +6,6 @@ Values arrive as text from the command line and from launch, so that both are re
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,20 @@ from pathlib import Path
 import yaml
 
 from l2a_ros.bringup.fault_texts import config_faults, read_faults
+from l2a_ros.bringup.values import (
+    boolean,
+    checked_checkpoint,
+    existing_file,
+    folder_for,
+    known_name,
+    number,
+    seed_of,
+    whole_number,
+)
 from l2a_ros.bringup.words import ARGUMENTS, HARDWARE, SIM, Argument, arguments_of
 from l2a_ros.driver.ports import DEFAULT_PORT, check_port
 from l2a_ros.driver.profiles import find_profile
 from l2a_ros.errors import UserError, unknown_name
-from l2a_ros.learning.checkpoint_file import check_checkpoint, shipped_checkpoint
 from l2a_ros.learning.methods import method_names
 from l2a_ros.planning.planners import planner_names
 from l2a_ros.robot.calibration import load_calibration
@@ -31,14 +39,12 @@ from l2a_ros.simulation.terrain import absolute_terrain, load_terrain
 from l2a_ros.timing.clock_mode import LOCKSTEP, REAL, clock_speed
 from l2a_ros.trials.paths import DRAWN, load_shape, path_names
 
-MAX_SEED = 2**31 - 1
 LOWEST_BAUD, HIGHEST_BAUD = 1200, 4_000_000
 #: What a film is made from, in the folder of the report.
 FRAMES = "trial_frames.npz"
 #: What the driver opens to reach an emulated robot, in the folder of the report.
 EMULATED_PORT = "velociroach"
 
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 
@@ -134,7 +140,7 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime, run:
             raise _not_taken(name, run, list(known))
     text = {argument.name: argument.default for argument in ARGUMENTS}
     text |= {name: value for name, value in values.items() if isinstance(value, str)}
-    out = _folder(text["out"] or f"runs/{now:%Y%m%d_%H%M%S}_{Path(text['path']).stem}_{text['method']}")
+    out = folder_for(text["out"] or f"runs/{now:%Y%m%d_%H%M%S}_{Path(text['path']).stem}_{text['method']}")
     hardware = _hardware(text, out) if run == HARDWARE else None
     is_real = hardware is not None and not hardware.emulate
     if hardware is not None:
@@ -143,14 +149,14 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime, run:
     faults = () if is_real else read_faults(values.get("fault", ())) or config_faults(*configs)
     parse_faults(faults, has_wire=run == HARDWARE)
     settings = Settings(
-        path=_path(text["path"]), method=_known("method", text["method"], method_names()),
-        planner=_known("planner", text["planner"], planner_names()),
+        path=_path(text["path"]), method=known_name("method", text["method"], method_names()),
+        planner=known_name("planner", text["planner"], planner_names()),
         terrain=text["terrain"] if is_real else _terrain(text["terrain"]),
         faults=faults,
-        checkpoint=_checkpoint(text["checkpoint"], text["method"]),
-        clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=_seed(text["seed"]), out=out,
-        record=_boolean("record", text["record"]), headless=_boolean("headless", text["headless"]),
-        configs=configs, video=_boolean("video", text["video"]), hardware=hardware)
+        checkpoint=checked_checkpoint(text["checkpoint"], text["method"]),
+        clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=seed_of(text["seed"]), out=out,
+        record=boolean("record", text["record"]), headless=boolean("headless", text["headless"]),
+        configs=configs, video=boolean("video", text["video"]), hardware=hardware)
     if settings.record and settings.bag.exists():
         raise UserError(f"{settings.bag} already holds a recording; name another folder with out")
     if settings.video:
@@ -178,18 +184,18 @@ def _refuse_idle(values: Mapping[str, str | Sequence[str]], known: list[Argument
 
 
 def _hardware(text: Mapping[str, str], out: Path) -> Hardware:
-    emulate = _boolean("emulate", text["emulate"])
+    emulate = boolean("emulate", text["emulate"])
     topic = text["mocap_topic"]
     if not _TOPIC.fullmatch(topic):
         raise UserError(f"mocap_topic must be the name of a topic such as /vrpn_mocap/robot/pose, not '{topic}'")
-    calibration = str(_file("calibration", text["calibration"])) if text["calibration"] else ""
+    calibration = str(existing_file("calibration", text["calibration"])) if text["calibration"] else ""
     if calibration:
         load_calibration(calibration)
     return Hardware(
         port=str(out / EMULATED_PORT) if emulate else text["port"] or DEFAULT_PORT,
-        baud=_whole("baud", text["baud"], LOWEST_BAUD, HIGHEST_BAUD), profile=find_profile(text["profile"]).name,
-        calibration=calibration, mocap_topic=topic, mocap_type=_known("mocap_type", text["mocap_type"], mocap_types()),
-        emulate=emulate)
+        baud=whole_number("baud", text["baud"], LOWEST_BAUD, HIGHEST_BAUD), profile=find_profile(text["profile"]).name,
+        calibration=calibration, mocap_topic=topic,
+        mocap_type=known_name("mocap_type", text["mocap_type"], mocap_types()), emulate=emulate)
 
 
 def check_connection(settings: Settings) -> None:
@@ -208,27 +214,11 @@ def check_connection(settings: Settings) -> None:
         check_port(robot.port)
 
 
-def _known(kind: str, name: str, known: list[str]) -> str:
-    if name not in known:
-        raise unknown_name(kind, name, known)
-    return name
-
-
 def _path(text: str) -> str:
     if text == DRAWN:
         return text
     load_shape(text)
     return text if text in path_names() else str(Path(text).absolute())
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise UserError(f"{name} must be a number, not '{text}'") from None
-    if not math.isfinite(number):
-        raise UserError(f"{name} must be a finite number, not '{text}'")
-    return number
 
 
 def read_clock(text: str) -> str:
@@ -247,51 +237,10 @@ def _terrain(text: str) -> str:
 
 
 def _duration(text: str) -> float:
-    duration = _number("duration", text)
+    duration = number("duration", text)
     if duration <= 0.0:
         raise UserError(f"duration must be more than 0 s, not '{text}'")
     return duration
-
-
-def _seed(text: str) -> int:
-    return _whole("seed", text, 0, MAX_SEED)
-
-
-def _whole(name: str, text: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"[0-9]+", text, re.ASCII) or not low <= int(text) <= high:
-        raise UserError(f"{name} must be a whole number from {low} to {high}, not '{text}'")
-    return int(text)
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise UserError(f"{name} must be true or false, not '{text}'")
-
-
-def _file(name: str, text: str) -> Path:
-    path = Path(text).expanduser().absolute()
-    if not path.is_file():
-        raise UserError(f"{name} {path} {'is not a file' if path.exists() else 'does not exist'}")
-    return path
-
-
-def _folder(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
-    for place in (path, *path.parents):
-        if place.exists():
-            if not place.is_dir():
-                raise UserError(f"out {path} cannot be a folder: {place} is a file; name another")
-            break
-    return path
-
-
-def _checkpoint(text: str, method: str) -> Path:
-    path = _file("checkpoint", text) if text else shipped_checkpoint(method)
-    check_checkpoint(path, method)
-    return path
 
 
 def _configs(text: str, run: str) -> tuple[Path, ...]:
@@ -308,7 +257,7 @@ def read_config(text: str) -> Path:
     Raises:
         UserError: if it is missing, not YAML or not a ROS 2 parameter file.
     """
-    path = _file("config", text) if text else share_file("config", "millirobot.yaml")
+    path = existing_file("config", text) if text else share_file("config", "millirobot.yaml")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

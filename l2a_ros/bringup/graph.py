@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from l2a_ros.bringup.arguments import Settings
+from l2a_ros.bringup.replay_settings import ReplaySettings
+from l2a_ros.experience.replay_sources import ADAPTATION, ESTIMATOR, MPC
 from l2a_ros.learning.methods import find_method
 from l2a_ros.robot.mocap import MOCAP_TOPIC
+from l2a_ros.timing.clock_mode import clock_speed
 
 ParameterValue = bool | int | float | str | Sequence[str]
 
+#: Where the commands of a replay go instead of to the motors.
+REPLAYED_COMMANDS = "replay/motor_commands"
 #: The emulated robot makes its end of the line when it is up, which on a busy machine takes a while, s.
 EMULATOR_WAIT = 20.0
 
@@ -178,3 +183,32 @@ def record_graph(bag: Path, config: Path, clock: str) -> list[NodeSpec]:
     """Return the recorder alone, writing the folder ``bag`` until it is interrupted."""
     return [NodeSpec("recorder", {"use_sim_time": clock != "real", "lockstep": clock == "lockstep", "out": str(bag)},
                      (config,), ends_run=True, console=True)]
+
+
+def replay_graph(settings: ReplaySettings) -> list[NodeSpec]:
+    """Return the processes of a replay: the player and who answers it. No robot is among them.
+
+    The nodes run in lock-step whatever the speed, so that nothing is lost and the same recording gives the same states.
+    What mpc commands goes to a topic that no robot hears.
+    """
+    common: dict[str, ParameterValue] = {"use_sim_time": True, "lockstep": True}
+    files = (settings.config,)
+    mocap: dict[str, ParameterValue] = {"mocap_type": settings.topics.mocap_type}
+    model: dict[str, ParameterValue] = {"method": settings.method, "checkpoint": str(settings.checkpoint)}
+    answering = {
+        ESTIMATOR: NodeSpec("state_estimator", {**common, **mocap, "calibration": settings.calibration}, files),
+        ADAPTATION: NodeSpec("adaptation", {**common, **model}, files, lifecycle=True,
+                             large_messages=find_method(settings.method).carries_on),
+        MPC: NodeSpec("mpc", {**common, **model, "planner": settings.planner, "seed": settings.seed}, files,
+                      {"motor_commands": REPLAYED_COMMANDS}, lifecycle=True)}
+    graph = [answering[name] for name in settings.nodes]
+    recorder = [NodeSpec("recorder", {**common, **mocap, "out": str(settings.bag), "topics": (
+        f"{REPLAYED_COMMANDS}:sensor_msgs/msg/JointState",)}, files)] if settings.record else []
+    player = NodeSpec("bag_player", {
+        "bag": str(settings.topics.bag), "source": settings.source, "robot": settings.robot,
+        "mocap_topic": settings.mocap_topic, "without": settings.without, "control_period": settings.control_period,
+        "rate": clock_speed(settings.clock), "start": settings.section.start, "duration": settings.section.duration,
+        "loop": settings.loop, "out": str(settings.out), "method": settings.method, "planner": settings.planner,
+        "checkpoint": str(settings.checkpoint),
+        "expected_nodes": tuple(spec.name for spec in (*graph, *recorder))}, files, ends_run=True, console=True)
+    return [*graph, *recorder, player]

@@ -21,8 +21,9 @@ from launch_ros.actions import Node
 from l2a_ros.bringup.arguments import Settings, check_connection, read_settings
 from l2a_ros.bringup.environment import node_environment
 from l2a_ros.bringup.failure import EXCERPT, describe_death
-from l2a_ros.bringup.graph import NodeSpec, graph_of
-from l2a_ros.bringup.words import arguments_of
+from l2a_ros.bringup.graph import NodeSpec, graph_of, replay_graph
+from l2a_ros.bringup.replay_settings import read_replay_settings
+from l2a_ros.bringup.words import REPLAY, arguments_of
 
 
 def describe_launch(run: str) -> LaunchDescription:
@@ -36,6 +37,9 @@ def describe_launch(run: str) -> LaunchDescription:
     def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         # Before anything starts: launch shows the error and ends with a non-zero status.
         values = {argument.name: context.launch_configurations[argument.name] for argument in arguments}
+        if run == REPLAY:
+            graph = replay_graph(read_replay_settings(values, datetime.now()))
+            return [entity for spec in graph for entity in _supervised_node(context, spec)]
         settings = read_settings(values, datetime.now(), run)
         check_connection(settings)
         film = [_film_maker(settings)] if settings.video else []

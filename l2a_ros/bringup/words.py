@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from l2a_ros.driver.ports import DEFAULT_PORT
 from l2a_ros.driver.profiles import profile_names
+from l2a_ros.experience.replay_sources import REPLAYED_NODES, SOURCES
 from l2a_ros.learning.methods import method_names
 from l2a_ros.planning.planners import DEFAULT_PLANNER, planner_names
 from l2a_ros.robot.mocap import DEFAULT_MOCAP_TYPE, MOCAP_TOPIC, mocap_types
@@ -18,8 +19,8 @@ from l2a_ros.simulation.terrain import terrain_names
 from l2a_ros.timing.clock_mode import REAL
 from l2a_ros.trials.paths import path_choices
 
-#: What may be run: a trial in simulation, a trial on the robot.
-SIM, HARDWARE = "sim", "hardware"
+#: What may be run: a trial in simulation, a trial on the robot, a recording.
+SIM, HARDWARE, REPLAY = "sim", "hardware", "replay"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,37 @@ ARGUMENTS: tuple[Argument, ...] = (
 )
 
 
+_SHARED = {argument.name: argument for argument in ARGUMENTS if SIM in argument.runs}
+#: The words of a replay, whose defaults are its own.
+REPLAY_ARGUMENTS: tuple[Argument, ...] = (
+    Argument("bag", "", "Recording: a folder of rosbag2, or a .mcap, .db3 or .bag file, also a damaged one."),
+    Argument("from", "sensors", "What is played: the sensors, which are estimated again, or the recorded states.",
+             names=lambda: list(SOURCES)),
+    Argument("nodes", ",".join(REPLAYED_NODES), "Which nodes answer, separated by commas; each needs those before it "
+                                                "(with --from robot_state there is no estimator)."),
+    Argument("robot", "", "Namespace of the robot in the recording; empty means the only one."),
+    Argument("mocap_topic", "", "Recorded topic with the robot's pose; empty means mocap/pose, or the only topic of "
+                                "such a type."),
+    Argument("without", "", "Recorded topic that is left out, such as imu/data_raw; separate several with ';' or a "
+                            "space.", repeatable=True),
+    _SHARED["method"], _SHARED["planner"], _SHARED["checkpoint"],
+    Argument("clock", REAL, "Speed: real, a factor of real time such as 2.0 (both can be changed under way: parameter "
+                            "rate of bag_player), or lockstep (as fast as the nodes answer)."),
+    Argument("start", "0.0", "Where in the recording to begin, seconds after its beginning."),
+    Argument("duration", "0.0", "How much of it to play, seconds of the recording; 0 means all."),
+    Argument("loop", "false", "Whether to begin again at the end, until it is interrupted.", switch=True),
+    _SHARED["seed"],
+    Argument("out", "", "Folder of the report; empty means runs/<time>_replay_<method>."),
+    Argument("record", "false", "Whether to record what the nodes say now to a bag in the folder of the report.",
+             switch=True),
+    _SHARED["config"],
+    Argument("calibration", "", "YAML file with what is particular to the recorded robot; empty means a robot as "
+                                "published."),
+)
+
+
 def arguments_of(run: str) -> tuple[Argument, ...]:
     """Return the words that a run takes."""
+    if run == REPLAY:
+        return REPLAY_ARGUMENTS
     return tuple(argument for argument in ARGUMENTS if run in argument.runs)
