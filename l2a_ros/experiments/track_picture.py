@@ -98,7 +98,7 @@ def _draw_panel(axes: Axes, results: Results, condition: str, tracks: TracksByCe
         cell = results.cells.get((condition, variant))
         points = reference_points(cell.trials[0]) if cell and not path_drawn else None
         if points is not None:
-            axes.plot(*points.T, color="black", linewidth=1.3, zorder=4)
+            axes.plot(*points.T, color="black", linewidth=1.3, zorder=2.5)
             path_drawn = True
     if not any((condition, variant) in tracks for variant in results.variants):
         axes.text(0.5, 0.5, "no finished trial", transform=axes.transAxes, ha="center", va="center", color=MUTED)

@@ -186,7 +186,7 @@ def _judge(claim: Claim, condition: str, other: str, ours: Cell | None, theirs: 
     numbers = f"{interval_text(claim.measure, first)} against {interval_text(claim.measure, second)}"
     sign = 1.0 if claim.measure.lower_is_better else -1.0
     margin = claim.within * abs(second.mean)
-    notes = []
+    notes = [] if ours.count == theirs.count else [f"{ours.count} against {theirs.count} trials"]
     if claim.rule == PAIRED:
         difference = paired_interval(ours.values(name), theirs.values(name))
         ends = (sign * difference.low, sign * difference.high)
