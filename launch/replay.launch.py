@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording through the nodes: the same processes and words as `l2a replay`, started by ROS 2's own launch."""
+
+from launch import LaunchDescription
+
+from l2a_ros.bringup.launch_nodes import describe_launch
+from l2a_ros.bringup.words import REPLAY
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the description."""
+    return describe_launch(REPLAY)
