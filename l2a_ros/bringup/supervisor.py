@@ -115,7 +115,7 @@ class Supervisor:
             self._command(spec), env={**os.environ, **node_environment(os.environ, spec.threads, spec.large_messages)},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if output else None,
             # The supervisor has one thread, so nothing can be locked in the child.
-            start_new_session=True, preexec_fn=_die_with_parent())))  # noqa: PLW1509
+            start_new_session=True, preexec_fn=die_with_parent())))  # noqa: PLW1509
 
     def early_end(self, spec: NodeSpec) -> str | None:
         """Return how a process that was started has ended, with its last words, or None while it runs."""
@@ -182,7 +182,7 @@ def _send(children: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -
             os.killpg(child.pid, number)
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """Return what a child runs first so that the kernel kills it when its parent is gone, however that ended."""
     if sys.platform != "linux":
         return None
