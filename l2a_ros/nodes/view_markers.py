@@ -12,7 +12,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from l2a_ros.nodes.interfaces import MAP_FRAME
 from l2a_ros.nodes.messages import to_stamp
-from l2a_ros.views.area import Area
+from l2a_ros.trials.room import Room
+from l2a_ros.views.area import outline
 from l2a_ros.views.colours import error_colours
 
 #: Namespaces, which RViz can switch off one by one.
@@ -54,12 +55,12 @@ class ViewMarkers:
         if len(points) >= 2:
             self._line(TRACK, points, error_colours(errors, worst), _TRACK_HEIGHT, _TRACK_WIDTH)
 
-    def area(self, area: Area) -> None:
-        """Add the outline of the area."""
-        outline = area.outline()
-        self._line(AREA, outline, np.tile(_GREY, (len(outline), 1)), _AREA_HEIGHT, _AREA_WIDTH)
+    def area(self, room: Room) -> None:
+        """Add the walls of the room."""
+        corners = outline(room)
+        self._line(AREA, corners, np.tile(_GREY, (len(corners), 1)), _AREA_HEIGHT, _AREA_WIDTH)
 
-    def legend(self, beside: Area, worst: float) -> None:
+    def legend(self, beside: Room, worst: float) -> None:
         """Add what the colours of the track mean, below what is drawn (``beside``)."""
         middle, height = 0.5 * (beside.x_min + beside.x_max), beside.y_min - _MARGIN
         x = middle + np.linspace(-0.5, 0.5, _BAR_POINTS) * _BAR_LENGTH
@@ -67,7 +68,7 @@ class ViewMarkers:
         self._line(LEGEND, bar, error_colours(np.linspace(0.0, worst, _BAR_POINTS), worst), _TEXT_HEIGHT, _BAR_WIDTH)
         self._text(LEGEND, 1, f"lateral error 0 to {100.0 * worst:g} cm and more", middle, height - 1.2 * self._letters)
 
-    def status(self, beside: Area, lines: Sequence[str], alarm: bool) -> None:
+    def status(self, beside: Room, lines: Sequence[str], alarm: bool) -> None:
         """Add the status above what is drawn (``beside``); in another colour if it is an ``alarm``."""
         # RViz centres a text on its place.
         height = beside.y_max + _MARGIN + 0.5 * self._letters * (len(lines) + 1)

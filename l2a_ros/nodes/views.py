@@ -24,7 +24,8 @@ from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.view_frames import BaseFrame
 from l2a_ros.nodes.view_markers import ViewMarkers
 from l2a_ros.robot.layout import STATE
-from l2a_ros.views.area import FORMAT, area_around, read_area
+from l2a_ros.trials.room import Room
+from l2a_ros.views.area import FARTHEST, has_walls, picture
 from l2a_ros.views.status import Diagnosis, StatusBoard, Whereabouts
 from l2a_ros.views.track import ExecutedTrack
 
@@ -33,7 +34,9 @@ NAME = "views"
 DEPTH = 200
 
 SCHEMA = (
-    Parameter("room", "", f"area that the robot may be in, {FORMAT}, m in map; empty for none"),
+    # As of the driver and the trial.
+    *(Parameter(f"geofence.{side}", sign * FARTHEST, "wall of the room, m in map; drawn where all four are given",
+                -FARTHEST, FARTHEST) for side, sign in (("x_min", -1), ("x_max", 1), ("y_min", -1), ("y_max", 1))),
     Parameter("draw_period", 0.25, "time from one message of markers to the next, s", 0.02, 10.0),
     Parameter("error_scale", 0.05, "lateral error at the end of the track's colour scale, m", 0.001, 10.0),
     Parameter("track_points", 1000, "most points that the track is drawn with; it gets coarser then", 8, 100_000),
@@ -50,7 +53,7 @@ class Views(Node):
     def __init__(self) -> None:
         super().__init__(NAME)
         self._values = values = declare(self, SCHEMA)
-        self._room = read_area(values["room"])
+        self._room = Room(**{side: values[f"geofence.{side}"] for side in ("x_min", "x_max", "y_min", "y_max")})
         self._track = ExecutedTrack(values["track_points"])
         self._board = StatusBoard(values["maximum_age"])
         self._stamp, self._drawn, self._draw_at = 0, -1, time.monotonic()
@@ -114,8 +117,8 @@ class Views(Node):
         if self._drawn != track.generation:
             self._drawn = track.generation
             markers.clear()
-        beside = self._room or area_around(np.concatenate([points, track.path_points]))
-        if self._room is not None:
+        beside = picture(self._room, np.concatenate([points, track.path_points]))
+        if has_walls(self._room):
             markers.area(self._room)
         markers.track(points, track.errors, worst)
         if len(points) >= 2:

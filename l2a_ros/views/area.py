@@ -1,61 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The area that the robot may be in: a rectangle along the axes of ``map``."""
+"""The area that the robot may be in, and where there is place for texts beside it."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 
-from l2a_ros.errors import UserError
+from l2a_ros.trials.room import Room
 
-#: How the sides of a room are written.
-FORMAT = "x_min,y_min,x_max,y_max"
-
-
-@dataclass(frozen=True)
-class Area:
-    """A rectangle, m in ``map``."""
-
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-
-    def outline(self) -> np.ndarray:
-        """Return its corners, the first one again at the end, ``(5, 2)``, m."""
-        return np.array([[self.x_min, self.y_min], [self.x_max, self.y_min], [self.x_max, self.y_max],
-                         [self.x_min, self.y_max], [self.x_min, self.y_min]])
+#: A wall further off, m, is none: nobody has said where the room ends.
+FARTHEST = 1000.0
+#: Texts are put beside a room unless it is larger, m: then they would be out of sight.
+LARGEST = 8.0
 
 
-def read_area(text: str) -> Area | None:
-    """Read ``x_min,y_min,x_max,y_max``, m; nothing means no area.
-
-    Raises:
-        UserError: if these are not four finite numbers with some room between them.
-    """
-    if not text.strip():
-        return None
-    try:
-        sides = [float(each) for each in text.split(",")]
-    except ValueError:
-        sides = []
-    if len(sides) != 4 or not all(map(math.isfinite, sides)):
-        raise UserError(f"room must be four numbers {FORMAT} in metres, not '{text}'")
-    area = Area(*sides)
-    if not (area.x_min < area.x_max and area.y_min < area.y_max):
-        raise UserError(f"room needs x_min below x_max and y_min below y_max, not '{text}'")
-    return area
+def has_walls(room: Room) -> bool:
+    """Tell whether a room has a wall on every side."""
+    return max(abs(side) for side in (room.x_min, room.x_max, room.y_min, room.y_max)) < FARTHEST
 
 
-def area_around(points: np.ndarray, least: float = 1.0) -> Area:
-    """Return the smallest area with some points, ``(n, 2)`` m, and the origin when there is none.
+def outline(room: Room) -> np.ndarray:
+    """Return the corners of a room, the first one again at the end, ``(5, 2)``, m."""
+    return np.array([[room.x_min, room.y_min], [room.x_max, room.y_min], [room.x_max, room.y_max],
+                     [room.x_min, room.y_max], [room.x_min, room.y_min]])
+
+
+def picture(room: Room, points: np.ndarray, least: float = 1.0) -> Room:
+    """Return the rectangle that texts are put beside: the room, or what is drawn where that is too large.
 
     Args:
-        points: to be inside.
+        room: that the robot may be in.
+        points: that are drawn, ``(n, 2)``, m; the origin when there is none.
         least: shortest side, m.
     """
+    if max(room.x_max - room.x_min, room.y_max - room.y_min) <= LARGEST:
+        return room
     low, high = (points.min(axis=0), points.max(axis=0)) if len(points) else (np.zeros(2), np.zeros(2))
     grow = 0.5 * np.maximum(0.0, least - (high - low))
-    return Area(*(low - grow).tolist(), *(high + grow).tolist())
+    (x_min, y_min), (x_max, y_max) = (low - grow).tolist(), (high + grow).tolist()
+    return Room(x_min, x_max, y_min, y_max)

@@ -1,42 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The area as it is written, and colours that everybody can tell apart."""
+"""Where things are drawn, and colours that everybody can tell apart."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from l2a_ros.errors import UserError
-from l2a_ros.views.area import Area, area_around, read_area
+from l2a_ros.trials.room import NO_WALLS, Room
+from l2a_ros.views.area import FARTHEST, has_walls, outline, picture
 from l2a_ros.views.colours import error_colours
 
-
-@pytest.mark.parametrize("text", ["-2,-1.5,2,1.5", " -2.0, -1.5, 2e0 ,1.5 "])
-def test_a_room_is_read(text: str) -> None:
-    assert read_area(text) == Area(-2.0, -1.5, 2.0, 1.5)
-
-
-@pytest.mark.parametrize("text", ["", "  "])
-def test_no_room(text: str) -> None:
-    assert read_area(text) is None
-
-
-@pytest.mark.parametrize("text", ["1", "1,2,3", "1,2,3,4,5", "a,b,c,d", "0,0,inf,1", "0,0,nan,1", "2,0,1,1", "0,1,1,1"])
-def test_what_is_no_room_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"^room .* not '"):
-        read_area(text)
+ROOM = Room(-2.0, 2.0, -1.0, 1.0)
 
 
 def test_an_outline_is_closed() -> None:
-    outline = Area(-2.0, -1.0, 2.0, 1.0).outline()
-    np.testing.assert_array_equal(outline[0], outline[-1])
-    assert np.abs(np.diff(outline, axis=0)).sum() == 12.0
+    corners = outline(ROOM)
+    np.testing.assert_array_equal(corners[0], corners[-1])
+    assert np.abs(np.diff(corners, axis=0)).sum() == 12.0
 
 
-def test_an_area_around_points_has_a_least_size() -> None:
-    around = area_around(np.array([[0.0, 0.0], [3.0, 0.25]]))
-    assert around == Area(0.0, -0.375, 3.0, 0.625)
-    assert area_around(np.empty((0, 2)), 2.0) == Area(-1.0, -1.0, 1.0, 1.0)
+@pytest.mark.parametrize(("room", "expected"), [
+    (ROOM, True), (NO_WALLS, False), (Room(-FARTHEST, FARTHEST, -FARTHEST, FARTHEST), False),
+    (Room(-2.0, FARTHEST, -1.0, 1.0), False)])
+def test_a_room_with_a_side_that_nobody_gave_has_no_walls(room: Room, expected: bool) -> None:
+    assert has_walls(room) is expected
+
+
+def test_texts_are_beside_the_room_or_beside_what_is_drawn_in_a_hall() -> None:
+    points = np.array([[0.0, 0.0], [3.0, 0.25]])
+    assert picture(ROOM, points) == ROOM
+    for hall in (NO_WALLS, Room(-10.0, 10.0, -1.0, 1.0)):
+        assert picture(hall, points) == Room(0.0, 3.0, -0.375, 0.625)
+        assert picture(hall, np.empty((0, 2)), 2.0) == Room(-1.0, 1.0, -1.0, 1.0)
 
 
 def test_colours_tell_the_size_of_an_error_and_not_its_side() -> None:
