@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +20,7 @@ from l2a_ros.simulation.faults import parse_fault, parse_faults
 from l2a_ros.simulation.in_process import InProcessRobot
 from l2a_ros.simulation.terrain import load_terrain, terrain_label
 from l2a_ros.training.random_driving import RandomDriver
+from l2a_ros.worker_pool import run_jobs
 
 ROBOT_STATE, MOTOR_COMMANDS = "/robot_state", "/motor_commands"
 _JOINT_STATE = "sensor_msgs/msg/JointState"
@@ -185,32 +181,4 @@ def collect(recordings: Sequence[Recording], workers: int, record: Record = reco
     A recording depends on what it is alone, never on the number of workers.
     """
     missing = missing_recordings(recordings)
-    if not missing:
-        return
-    context = get_context("spawn")
-    # Nothing is ever sent: workers end when this process drops its end, on purpose or because it was killed.
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(min(workers, len(missing)), context, _prepare_worker, (theirs,))
-    try:
-        jobs = [pool.submit(record, recording) for recording in missing]
-        for job in as_completed(jobs):
-            yield job.result()
-    except BaseException:
-        # Ctrl-C, or one failed: a recording that is under way leaves no bag behind, or a whole one.
-        ours.close()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        ours.close()
-        theirs.close()
-
-
-def _prepare_worker(lifeline: connection.Connection) -> None:
-    """Make a worker end with its parent, whatever ended that one, and without a word at Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-
-
-def _end_with(lifeline: connection.Connection) -> None:
-    connection.wait([lifeline])
-    os._exit(1)
+    yield from run_jobs(missing, record, workers)

@@ -3,8 +3,9 @@
 
 Three kinds of ground alone differ too little: a model meta-trained on them learns that adapting does not pay. What is
 varied here can be varied on a real robot too, without breaking it: the gain of a motor in software, a weight on the
-shell, how the rigid body of motion capture is defined, the calibration of encoders. A bias of the gyroscope would be
-nothing new: the state estimator takes it off. Broken legs and pulled loads are left for what the robot has never met.
+shell, tape or rubber on a foot, the calibration of encoders. A bias of the gyroscope would be nothing new: the state
+estimator takes it off. Slopes, broken legs, pulled loads and a shifted motion capture are left for what the robot has
+never met.
 """
 
 from __future__ import annotations
@@ -14,19 +15,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from l2a_ros.robot.layout import SIDES
+from l2a_ros.robot.layout import LEGS, SIDES
 from l2a_ros.training.collect import Recording
 
-#: What may vary: numbers of the fault of that name, each drawn evenly between two bounds; the rest is its side.
+#: What may vary: numbers of the fault of that name, each drawn evenly between two bounds; the rest is the part
+#: that it strikes.
 RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "motor_gain": ((0.4, 1.0),),
     "shell_weight": ((3.0, 25.0), (-0.04, 0.04), (-0.03, 0.03)),  # g, m, m
-    "pose_shift": ((-0.03, 0.03), (-0.03, 0.03), (-0.3, 0.3)),  # m, m, rad
+    "foot_grip": ((0.1, 2.0),),
     "encoder_slip": ((-0.2, 0.3),),
 }
-_OF_A_SIDE = ("motor_gain", "encoder_slip")
-#: How often a recording has none, one or two of them.
-SHARES = (0.15, 0.4, 0.45)
+#: What of the robot a fault strikes.
+_PARTS = {"motor_gain": SIDES, "foot_grip": LEGS, "encoder_slip": SIDES}
+#: How often a recording has none, one, two or three of them.
+SHARES = (0.15, 0.3, 0.35, 0.2)
 _STREAM = 11
 
 
@@ -37,8 +40,9 @@ def draw_variation(seed: int) -> tuple[str, ...]:
     texts = []
     for name in names:
         numbers = [f"{rng.uniform(low, high):.3f}" for low, high in RANGES[name]]
-        side = [SIDES[int(rng.integers(len(SIDES)))]] if name in _OF_A_SIDE else []
-        texts.append(f"{name}:{','.join(side + numbers)}")
+        parts = _PARTS.get(name, ())
+        struck = [parts[int(rng.integers(len(parts)))]] if parts else []
+        texts.append(f"{name}:{','.join(struck + numbers)}")
     return tuple(texts)
 
 

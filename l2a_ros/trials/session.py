@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One trial from first message to report, without ROS: what was heard, where the path lies, how it ended."""
+"""A trial from first message to report, without ROS: what was heard, where the path lies, how it ended."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from l2a_ros.errors import UserError
 from l2a_ros.planning.line_path import LinePath
 from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.safety.motor_gate import NOT_READY
 from l2a_ros.trials.log import SECOND, LoopTimes, Row, TrialLog, TrialSettings, planar_pose
-from l2a_ros.trials.paths import anchor
+from l2a_ros.trials.paths import PathShape, Shape
 from l2a_ros.trials.report import build_report, write_trial
+from l2a_ros.trials.room import NO_WALLS, Room
 from l2a_ros.trials.script import Abandoned
 
 ARMED, DISARMED, STOPPED = "armed", "disarmed", "stopped"
@@ -26,24 +28,26 @@ FRESH = 0.5
 class Session:
     """Takes what the node hears, at moments (seconds, any clock) and with stamps (ns) given by the caller.
 
-    Order of calls: ``lay_path`` once a state was heard, ``begin`` when the robot is armed, ``write`` at the end.
+    Order of calls: ``lay_path`` once a state was heard, ``begin`` when the robot is armed, ``write`` at the end, and
+    ``forget`` before the next trial.
 
     Args:
-        shape: way-points relative to the start pose, shape ``(n, 2)``, metres.
+        shape: of the path; way-points ``(n, 2)``, m, are seen from the start pose.
         settings: what was asked for.
+        room: that the path must stay in.
     """
 
-    def __init__(self, shape: np.ndarray, settings: TrialSettings) -> None:
-        LinePath(shape)
+    def __init__(self, shape: Shape | np.ndarray, settings: TrialSettings, room: Room = NO_WALLS) -> None:
         self.settings = settings
         self.log: TrialLog | None = None
         self._heard_armed = False
         self.times = LoopTimes(settings.control_period)
-        #: Stamps of the newest state and command, ns; -1 before the first.
-        self.state_stamp = self.command_stamp = -1
+        #: Stamps of the newest state and command, ns, and of the newest tick of the world; -1 before the first.
+        self.state_stamp = self.command_stamp = self.tick_stamp = -1
         #: When anything was last heard of the state, s.
         self.state_heard_at = -math.inf
-        self._shape = shape
+        self._shape = PathShape(shape) if isinstance(shape, np.ndarray) else shape
+        self._room = room
         self._state: np.ndarray | None = None
         self._path: LinePath | None = None
         self._begin_after = -1
@@ -61,7 +65,7 @@ class Session:
             moment: when it arrived, s, on the clock that timeouts run on.
             loop_moment: the same on the clock that the control loop runs on (simulated where time is simulated).
         """
-        self.state_heard_at = moment
+        self.state_heard_at, self.tick_stamp = moment, stamp
         if has_begun_again(stamp, self.state_stamp):
             self.time_jumped(f"time jumped back by {(self.state_stamp - stamp) / SECOND:.3f} s")
         if stamp <= self.state_stamp:
@@ -71,6 +75,11 @@ class Session:
         if row is not None:
             self.times.state_arrived(stamp, loop_moment)
         return row
+
+    def no_state_heard(self, stamp: int) -> None:
+        """Take note of a tick, ns, for which there is no state."""
+        # On a topic of its own it may be seen after the state of the next tick.
+        self.tick_stamp = max(self.tick_stamp, stamp)
 
     def time_jumped(self, what: str) -> None:
         """Take note that the clock or the stamps jumped: before the start nothing is lost, later all is.
@@ -107,17 +116,29 @@ class Session:
             # First heard in the middle of the trial: all stops were before it, unless this one holds now.
             self._stops_before = self._stops() - (self._gate.get("state") == STOPPED)
 
+    def position(self, moment: float) -> np.ndarray:
+        """Return where the robot is, ``(2,)``, m, at a moment of the clock of ``state_heard``.
+
+        Raises:
+            UserError: if that is not known.
+        """
+        if self._state is None or (not self.settings.lockstep and "robot_state" in self.silent(moment)):
+            raise UserError("it is not known where the robot is: there is no fresh robot_state")
+        return planar_pose(self._state)[0]
+
     def lay_path(self) -> LinePath:
-        """Lay the path in front of the robot as it stands now.
+        """Lay the path for the robot as it stands now.
 
         Raises:
             RuntimeError: if no state was heard.
+            UserError: if the path leaves the room, or is none from there.
         """
         if self._state is None:
             raise RuntimeError("the path is laid at the robot's pose: a state must come first")
-        position, yaw = planar_pose(self._state)
-        self._path = LinePath(anchor(self._shape, position, yaw))
-        return self._path
+        path = LinePath(self._shape.laid(*planar_pose(self._state)))
+        self._room.check_path(path.points)
+        self._path = path
+        return path
 
     def begin(self, moment: float) -> TrialLog:
         """Begin: the first row is the next new state.
@@ -192,6 +213,11 @@ class Session:
             return None
         report = {**build_report(self.log, self.times, self.safety_stops, ended), **(more or {})}
         return report, write_trial(folder, self.log, report, pictures)
+
+    def forget(self) -> None:
+        """Forget the trial that is over, not what was heard of the robot."""
+        self.log = self._path = self._stops_before = None
+        self._heard_armed, self._jump = False, ""
 
     def _stops(self) -> int:
         try:
