@@ -37,7 +37,7 @@ class RobotSetup:
     """What one robot of the fleet walks on and what breaks, written as everywhere.
 
     Args:
-        terrain: ``NAME[:ANGLE[,DIRECTION]]``.
+        terrain: ``NAME[:ANGLE[,DIRECTION[,BEGIN]]]``.
         faults: ``NAME[:ARGUMENTS][@ONSET_S]`` each.
         heading: yaw at the start, rad.
         full_voltage: of the cell, V.

@@ -23,7 +23,7 @@ FIRST_STEP = 0.1
 STEEPEST = 40.0
 _MAX_CHANGES = 50
 _SUFFIXES = (".yaml", ".yml")
-_ARGUMENTS = "write NAME:ANGLE or NAME:ANGLE,DIRECTION in degrees, for example slope:15,90"
+_ARGUMENTS = "write NAME:ANGLE[,DIRECTION[,BEGIN]] in degrees and m, for example slope:15,90 or slope:10,90,0.8"
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Terrain:
         slope_direction: heading, rad; 0 is +x.
         steps: stairs on the way.
         zones: where the ground changes, in the order of x.
+        slope_begin: the slope begins at this x, m, after level ground; None: it is everywhere.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Terrain:
     slope_direction: float = 0.0
     steps: Steps | None = None
     zones: tuple[Zone, ...] = ()
+    slope_begin: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.friction <= 5.0:
@@ -118,16 +120,20 @@ class Terrain:
             if zone.surface.slope or zone.surface.steps or zone.surface.zones:
                 raise UserError(f"terrain {self.name}: {zone.surface.name} cannot be a zone: "
                                 "it has a slope, steps or zones of its own")
+        if self.slope_begin is not None:
+            _check(f"terrain {self.name}: slope_begin", self.slope_begin, FIRST_STEP, REACH - 1.0, "m")
+            if self.steps or self.zones:
+                raise UserError(f"terrain {self.name}: a slope that begins on the way cannot have steps or zones")
 
     @property
     def attitude(self) -> tuple[float, float, float, float]:
-        """Rotation from ``map`` to the tilted ground, w x y z: about the horizontal axis across the slope."""
-        half = self.slope / 2.0
+        """Rotation from ``map`` to the ground at the start, w x y z: about the horizontal axis across the slope."""
+        half = self.slope / 2.0 if self.slope_begin is None else 0.0
         return (math.cos(half), -math.sin(half) * math.sin(self.slope_direction),
                 math.sin(half) * math.cos(self.slope_direction), 0.0)
 
     def level(self, x: float) -> float:
-        """Return the height of the ground at a place along x without bumps and before the tilt, m."""
+        """Return the height of the ground at a place along x without bumps and slope, m."""
         if self.steps is None or x < self.steps.start:
             return 0.0
         return self.steps.rise * min(math.floor((x - self.steps.start) / self.steps.run) + 1, self.steps.count)
@@ -143,11 +149,12 @@ def terrain_names() -> list[str]:
 
 
 def load_terrain(text: str) -> Terrain:
-    """Load a terrain as it is written everywhere: ``NAME[:ANGLE[,DIRECTION]]``.
+    """Load a terrain as it is written everywhere: ``NAME[:ANGLE[,DIRECTION[,BEGIN]]]``.
 
     Args:
         text: a known name or the path of a YAML file; then, if wanted, the slope that replaces the file's, in degrees,
-            and the heading in which it goes downhill, in degrees (0 is +x, ahead of the robot; 90 is to its left).
+            the heading in which it goes downhill, in degrees (0 is +x, ahead of the robot; 90 is to its left), and
+            the x at which it begins, m.
 
     Raises:
         UserError: if it is unknown, its file is not a terrain, or the arguments are not such angles.
@@ -157,16 +164,18 @@ def load_terrain(text: str) -> Terrain:
     if arguments is None:
         return terrain
     try:
-        angle, *direction = (float(part) for part in arguments.split(","))
+        angle, *more = (float(part) for part in arguments.split(","))
+        if len(more) > 2:
+            raise ValueError
     except ValueError:
         raise UserError(f"terrain '{text}': {_ARGUMENTS}") from None
-    if len(direction) > 1:
-        raise UserError(f"terrain '{text}': {_ARGUMENTS}")
     _check(f"terrain '{text}': the angle", angle, -STEEPEST, STEEPEST, "degrees")
     change = {"slope": math.radians(angle)}
-    if direction:
-        _check(f"terrain '{text}': the direction", direction[0], -360.0, 360.0, "degrees")
-        change["slope_direction"] = math.radians(direction[0])
+    if more:
+        _check(f"terrain '{text}': the direction", more[0], -360.0, 360.0, "degrees")
+        change["slope_direction"] = math.radians(more[0])
+    if len(more) > 1:
+        change["slope_begin"] = more[1]
     return dataclasses.replace(terrain, name=f"{terrain.name}:{arguments}", **change)  # type: ignore[arg-type]
 
 

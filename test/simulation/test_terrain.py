@@ -94,11 +94,25 @@ def test_slope_of_a_file(tmp_path: Path) -> None:
     assert load_terrain(f"{path}:20,30").slope_direction == math.radians(30.0)
 
 
+def test_slope_that_begins_on_the_way(tmp_path: Path) -> None:
+    terrain = load_terrain("slope:10,90,0.8")
+    assert (terrain.name, terrain.slope_begin) == ("slope:10,90,0.8", 0.8)
+    assert dataclasses.replace(terrain, name="slope:10,90", slope_begin=None) == load_terrain("slope:10,90")
+    assert terrain.attitude == (1.0, 0.0, 0.0, 0.0), "it starts on level ground"
+    path = write(tmp_path / "hill.yaml", slope=0.1, slope_begin=1.5)
+    assert load_terrain(str(path)).slope_begin == load_terrain(f"{path}:5,20").slope_begin == 1.5
+    assert load_terrain(f"{path}:5,20,2").slope_begin == 2.0
+
+
 @pytest.mark.parametrize(("text", "expected"), [
-    ("slope:", "write NAME:ANGLE or NAME:ANGLE,DIRECTION"), ("slope:steep", "write NAME:ANGLE"),
-    ("slope:1,2,3", "write NAME:ANGLE"), ("slope:1,", "write NAME:ANGLE"), ("slope:1 2", "write NAME:ANGLE"),
+    ("slope:", "write NAME:ANGLE[,DIRECTION[,BEGIN]]"), ("slope:steep", "write NAME:ANGLE"),
+    ("slope:1,2,3,4", "write NAME:ANGLE"), ("slope:1,", "write NAME:ANGLE"), ("slope:1 2", "write NAME:ANGLE"),
     ("slope:41", "the angle must be -40 to 40 degrees, not 41"), ("slope:-41", "angle"), ("slope:nan", "angle"),
     ("slope:inf", "angle"), ("slope:1,361", "the direction must be -360 to 360 degrees"), ("slope:1,nan", "direction"),
+    ("slope:1,2,0", "slope_begin must be 0.1 to 9 m, not 0.0"), ("slope:1,2,10", "slope_begin must be 0.1 to 9 m"),
+    ("slope:1,2,nan", "slope_begin"), ("slope:1,2,", "write NAME:ANGLE"), ("slope:1,,3", "write NAME:ANGLE"),
+    ("stairs_up:5,0,1", "a slope that begins on the way cannot have steps or zones"),
+    ("carpet_to_turf:5,0,1", "cannot have steps or zones"),
     ("lava:5", "unknown terrain 'lava'"), (":5", "unknown terrain ''"), ("slope:5:5", "unknown terrain 'slope:5'"),
     ("nothing.yaml:5", "cannot be read"),
 ])
@@ -121,7 +135,7 @@ def test_any_text_is_a_terrain_or_one_line(text: str) -> None:
 def test_written_for_other_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "moss.yaml")
-    for text in ("carpet", "slope:15,90"):
+    for text in ("carpet", "slope:15,90", "slope:10,90,0.8"):
         assert absolute_terrain(text) == text
     assert absolute_terrain("moss.yaml") == str(tmp_path / "moss.yaml")
     assert absolute_terrain("moss.yaml:5") == f"{tmp_path}/moss.yaml:5"
@@ -130,7 +144,7 @@ def test_written_for_other_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("carpet", "carpet"), ("slope:15,90", "slope_15_90"), ("slope:-7.5", "slope_-7.5"), ("/a/b c.yaml", "b_c"),
-    ("/a/moss.yaml:5", "moss_5"),
+    ("slope:10,90,0.8", "slope_10_90_0.8"), ("/a/moss.yaml:5", "moss_5"),
 ])
 def test_label(text: str, expected: str) -> None:
     assert terrain_label(text) == expected
@@ -251,6 +265,9 @@ ZONE = {"from": 0.5, "terrain": "turf"}
     ({"steps": {**STEPS, "count": 2.5}}, "count must be a whole number"), ({"steps": {**STEPS, "count": 0}}, "count"),
     ({"steps": {**STEPS, "count": math.inf}}, "count"), ({"steps": {**STEPS, "start": 0.05}}, "steps: start must be"),
     ({"steps": {**STEPS, "run": 2.0, "count": 10}}, "start + count * run must be at most 10 m"),
+    ({"slope_begin": 0.0}, "slope_begin must be 0.1 to 9 m, not 0.0"), ({"slope_begin": "far"}, "must be a number"),
+    ({"slope_begin": math.nan}, "slope_begin must be"), ({"slope_begin": 1.0, "steps": STEPS}, "cannot have steps"),
+    ({"slope_begin": 1.0, "zones": [ZONE]}, "cannot have steps or zones"),
     ({"zones": 5}, "zones must be a list of {from: METRES, terrain: NAME}"), ({"zones": [5]}, "zones must be a list"),
     ({"zones": [{"from": 1}]}, "zones must be a list"), ({"zones": [{**ZONE, "to": 1}]}, "zones must be a list"),
     ({"zones": [{**ZONE, "from": "here"}]}, "zones: from must be a number"),
@@ -269,7 +286,7 @@ def test_bad_values(tmp_path: Path, change: dict[str, Any], expected: str) -> No
 
 @settings(deadline=None, max_examples=200)
 @given(st.dictionaries(st.sampled_from([*GOOD, "roughness", "roughness_length", "slope_direction", "steps", "zones",
-                                        "like"]),
+                                        "slope_begin", "like"]),
                        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
                        | st.sampled_from(["turf", [ZONE], STEPS, [0.1, 0.2, 0.3]])))
 def test_any_value_is_good_or_one_line(tmp_path_factory: pytest.TempPathFactory, change: dict[str, Any]) -> None:

@@ -24,7 +24,8 @@ from l2a_ros.simulation.world import build_model, build_spec, start_pose
 SMOOTH = dataclasses.replace(load_terrain("carpet"), roughness=0.0)
 GRAVEL = load_terrain("gravel")
 #: Every shipped terrain, and some that are asked for.
-GROUNDS = [*terrain_names(), "slope:25,120", "slope:-15", "gravel:10,-90", "stairs_down:5,30", "carpet_to_turf:8"]
+GROUNDS = [*terrain_names(), "slope:25,120", "slope:-15", "gravel:10,-90", "stairs_down:5,30", "carpet_to_turf:8",
+           "slope:12,-90,0.1"]
 
 
 def attitude(terrain: Terrain) -> Rotation:
