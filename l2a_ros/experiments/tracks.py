@@ -129,7 +129,9 @@ def mean_track(tracks: Sequence[Track]) -> MeanTrack | None:
     grid = np.append(np.arange(0.0, end - STEP / 2, STEP), end)
     values = np.full((len(sampled), len(grid), 3), np.nan)
     for i, (progress, own) in enumerate(sampled):
-        got = grid <= progress[-1] + 1e-12 if len(progress) > 1 else np.zeros(len(grid), dtype=bool)
+        if len(progress) < 2:
+            continue
+        got = grid <= progress[-1] + 1e-12
         for column in range(3):
             values[i, got, column] = np.interp(grid[got], progress, own[:, column])
     count = np.isfinite(values[:, :, 0]).sum(axis=0)
