@@ -25,6 +25,7 @@ from l2a_ros.bringup.values import (
     seed_of,
     whole_number,
 )
+from l2a_ros.bringup.view_address import DEFAULT_ADDRESS, check_viewer, split_address
 from l2a_ros.bringup.words import ARGUMENTS, HARDWARE, SIM, Argument, arguments_of
 from l2a_ros.driver.ports import DEFAULT_PORT, check_port
 from l2a_ros.driver.profiles import find_profile
@@ -83,6 +84,7 @@ class Settings:
         duration: seconds.
         out: absolute folder of the report, not yet created.
         configs: ROS 2 parameter files, later ones win.
+        view: host and port that the live view listens at; None without one.
         hardware: how the robot is reached; None in simulation.
     """
 
@@ -100,6 +102,7 @@ class Settings:
     headless: bool
     configs: tuple[Path, ...]
     video: bool = False
+    view: tuple[str, int] | None = None
     hardware: Hardware | None = None
 
     @property
@@ -156,7 +159,7 @@ def read_settings(values: Mapping[str, str | Sequence[str]], now: datetime, run:
         checkpoint=checked_checkpoint(text["checkpoint"], text["method"]),
         clock=read_clock(text["clock"]), duration=_duration(text["duration"]), seed=seed_of(text["seed"]), out=out,
         record=boolean("record", text["record"]), headless=boolean("headless", text["headless"]),
-        configs=configs, video=boolean("video", text["video"]), hardware=hardware)
+        configs=configs, video=boolean("video", text["video"]), hardware=hardware, view=_view(text))
     if settings.record and settings.bag.exists():
         raise UserError(f"{settings.bag} already holds a recording; name another folder with out")
     if settings.video:
@@ -234,6 +237,17 @@ def read_clock(text: str) -> str:
 def _terrain(text: str) -> str:
     load_terrain(text)
     return absolute_terrain(text)
+
+
+def _view(text: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return host and port of the live view, if there is to be one."""
+    host, port = split_address(text["view_address"])
+    if not boolean("view", text["view"]):
+        if text["view_address"] != DEFAULT_ADDRESS:
+            raise UserError("view_address means nothing without view; add view, or leave it out")
+        return None
+    check_viewer()
+    return host, port
 
 
 def _duration(text: str) -> float:

@@ -37,6 +37,7 @@ class NodeSpec:
         console: whether its output is the user's; the others' goes to log files.
         threads: threads of its linear algebra.
         large_messages: whether it sends messages of some megabytes.
+        optional: whether the run goes on when it ends.
     """
 
     name: str
@@ -48,6 +49,7 @@ class NodeSpec:
     console: bool = False
     threads: int = 1
     large_messages: bool = False
+    optional: bool = False
 
     @property
     def module(self) -> str:
@@ -118,6 +120,15 @@ def _recorder(settings: Settings) -> NodeSpec:
                     settings.configs, _mocap(settings))
 
 
+def _live_view(settings: Settings) -> list[NodeSpec]:
+    """Return what shows the run, if it is to be shown. It needs no clock: it draws by the stamps of what it hears."""
+    if settings.view is None:
+        return []
+    host, port = settings.view
+    return [NodeSpec("live_view", {"host": host, "port": port, "open_browser": True}, settings.configs, console=True,
+                     optional=True)]
+
+
 def _simulated(settings: Settings) -> dict[str, ParameterValue]:
     return {"terrain": settings.terrain, "faults": settings.faults, "seed": settings.seed,
             "headless": settings.headless, "frames": str(settings.frames) if settings.video else ""}
@@ -137,7 +148,7 @@ def _control(settings: Settings) -> list[NodeSpec]:
     ]
     if settings.record:
         graph.append(_recorder(settings))
-    return [*graph, _trial(settings)]
+    return [*graph, *_live_view(settings), _trial(settings)]
 
 
 def simulation_graph(settings: Settings) -> list[NodeSpec]:
@@ -176,7 +187,7 @@ def graph_of(settings: Settings) -> list[NodeSpec]:
 def trial_graph(settings: Settings) -> list[NodeSpec]:
     """Return the trial alone, for a robot or a simulation that runs already; with the recorder when recorded."""
     recorder = [_recorder(settings)] if settings.record else []
-    return [*recorder, _trial(settings)]
+    return [*recorder, *_live_view(settings), _trial(settings)]
 
 
 def record_graph(bag: Path, config: Path, clock: str) -> list[NodeSpec]:

@@ -71,7 +71,7 @@ def _supervised_node(context: LaunchContext, spec: NodeSpec) -> list[LaunchDescr
         last_lines.extend(event.text.decode(errors="replace").splitlines())
 
     def ended(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        if context.is_shutdown:
+        if context.is_shutdown or spec.optional:
             return []
         if spec.ends_run and event.returncode == 0:
             return [EmitEvent(event=Shutdown(reason=f"{spec.name} has ended"))]

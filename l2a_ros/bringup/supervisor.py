@@ -71,6 +71,7 @@ class Supervisor:
         self._command = command
         self._children: list[tuple[NodeSpec, subprocess.Popen[bytes]]] = []
         self._files = ExitStack()
+        self._missed: set[str] = set()
         self._previous: dict[signal.Signals, Handler] = {}
         #: The signal that asked for the end of the run, if one did.
         self.signal: int | None = None
@@ -125,7 +126,8 @@ class Supervisor:
     def wait(self) -> int:
         """Wait for the end of the run; return its exit status. The other processes still run then."""
         while self.signal is None:
-            ended = [(spec, code) for spec, child in self._children if (code := child.poll()) is not None]
+            ended = [(spec, code) for spec, child in self._children if (code := child.poll()) is not None
+                     and not self._can_do_without(spec, code)]
             dead = [(spec, code) for spec, code in ended if not spec.ends_run]
             if dead:
                 # When several end together the one with an error is the cause, the others its consequence.
@@ -163,6 +165,14 @@ class Supervisor:
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.signal = self.signal or number
+
+    def _can_do_without(self, spec: NodeSpec, code: int) -> bool:
+        """Tell whether the run goes on without a process that has ended; say so once."""
+        if spec.optional and spec.name not in self._missed:
+            self._missed.add(spec.name)
+            print(f"{describe_death(spec.name, code, self._last_lines(spec))}\nthe run goes on without {spec.name}",
+                  file=sys.stderr, flush=True)
+        return spec.optional
 
     def _last_lines(self, spec: NodeSpec) -> list[str]:
         if spec.console:

@@ -27,6 +27,7 @@ from typing import Self
 from urllib.parse import quote
 
 from l2a_ros.bringup.supervisor import die_with_parent
+from l2a_ros.bringup.view_address import check_viewer
 from l2a_ros.errors import UserError
 
 #: Longest wait until rerun's server listens, s.
@@ -39,28 +40,6 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Of the headers of rerun's pages, those that browsers need.
 _PASSED = ("Content-Type", "rerun-final-length")
 _OTHER_HOSTS = re.compile(rb"<link\b[^>]*https://[^>]*>")
-
-
-def check_viewer() -> None:
-    """Refuse where there is no viewer.
-
-    Raises:
-        UserError: saying what to install.
-    """
-    if importlib.util.find_spec("rerun") is None or importlib.util.find_spec("rerun_cli") is None:
-        raise UserError("the live view needs rerun-sdk; install it with pip install 'l2a_ros[view]'")
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Return host and port of ``HOST:PORT``.
-
-    Raises:
-        UserError: if it is something else.
-    """
-    host, separator, port = text.rpartition(":")
-    if not (separator and host and re.fullmatch(r"[0-9]{1,5}", port) and int(port) < 65535):
-        raise UserError(f"view_address must be HOST:PORT such as 127.0.0.1:0 or 0.0.0.0:8080, not '{text}'")
-    return host.strip("[]"), int(port)
 
 
 class ViewServer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from l2a_ros.bringup.view_address import DEFAULT_ADDRESS
 from l2a_ros.driver.ports import DEFAULT_PORT
 from l2a_ros.driver.profiles import profile_names
 from l2a_ros.experience.replay_sources import REPLAYED_NODES, SOURCES
@@ -81,6 +82,10 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("video", "false", "Whether to make a film of the run in the folder of the report: trial.mp4, and "
                                "trial_end.png of its end.", switch=True, emulated=True),
     Argument("headless", "true", "Whether to run without a window.", switch=True, emulated=True),
+    Argument("view", "false", "Whether to show the run in a web browser while it goes on; where there is a display the "
+                              "browser is opened.", switch=True),
+    Argument("view_address", DEFAULT_ADDRESS, "Where the live view listens, HOST:PORT: 0.0.0.0 lets other machines "
+                                              "see it; port 0 means any free one."),
     Argument("config", "", "ROS 2 parameter file of the robot; empty means the shipped config/millirobot.yaml.",
              runs=(SIM,)),
     Argument("config", "", "ROS 2 parameter file with what differs from the shipped config/millirobot.yaml and "

@@ -16,7 +16,7 @@ from l2a_ros.views.live_scene import COST, ERROR, HERE, LEGS, LOSS, ROBOT, STATU
 
 APPLICATION, TIMELINE = "l2a_ros", "time"
 #: What is drawn within so long goes to the viewer as one piece, s.
-_FLUSH = 0.1
+_FLUSH = 0.2
 _BACKGROUND = (84, 90, 102)
 #: Where the eyes are: over everything, as a part of its extent, and behind the robot, whom they follow, m.
 _OVER, _BEHIND = (-0.2, -0.6, 0.9), (-0.32, -0.22, 0.22)
