@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import Point, Pose, PoseStamped
 from nav_msgs.msg import Path
 from sensor_msgs.msg import JointState
 
@@ -90,6 +90,43 @@ def path_message(points: np.ndarray, stamp: int) -> Path:
         pose.pose.orientation.z, pose.pose.orientation.w = float(np.sin(yaw / 2)), float(np.cos(yaw / 2))
         path.poses.append(pose)
     return path
+
+
+def map_point(frame: str, point: Point, name: str) -> np.ndarray:
+    """Return x and y of a point in ``map``, shape ``(2,)``, metres.
+
+    Args:
+        frame: of the message.
+        point: in it.
+        name: what to call it.
+
+    Raises:
+        UserError: if it is in another frame: nothing is transformed here.
+    """
+    if frame != MAP_FRAME:
+        raise UserError(f"{name} is in frame '{frame}'; set RViz's fixed frame to {MAP_FRAME}")
+    return np.array([point.x, point.y], dtype=np.float64)
+
+
+def map_pose(frame: str, pose: Pose, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return position ``(3,)``, metres, and quaternion ``(4,)``, x y z w, of a pose in ``map``, named or not.
+
+    Args:
+        frame: of the message; empty means ``map``.
+        pose: in it.
+        name: what to call it.
+
+    Raises:
+        UserError: if it is in another frame, or is none.
+    """
+    if frame not in ("", MAP_FRAME):
+        raise UserError(f"{name} is in frame '{frame}'; set RViz's fixed frame to {MAP_FRAME}")
+    position = np.array([pose.position.x, pose.position.y, pose.position.z])
+    quaternion = np.array([getattr(pose.orientation, each) for each in "xyzw"])
+    norm = float(np.linalg.norm(quaternion))
+    if not np.all(np.isfinite(position)) or not abs(norm - 1.0) < 0.1:
+        raise UserError(f"{name} holds no pose")
+    return position, quaternion / norm
 
 
 def path_points(path: Path) -> np.ndarray:

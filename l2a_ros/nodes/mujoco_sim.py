@@ -9,6 +9,8 @@ period, so that the result does not depend on the machine.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter as RosParameter
@@ -27,6 +29,7 @@ from l2a_ros.nodes.runtime import run_node
 from l2a_ros.nodes.sim_faults import LiveFaults
 from l2a_ros.nodes.sim_outputs import SimOutputs
 from l2a_ros.nodes.sim_pictures import SimPictures
+from l2a_ros.nodes.sim_placing import PlacedByHand
 from l2a_ros.nodes.sim_reset import WorldReset
 from l2a_ros.safety.motor_gate import MotorGate
 from l2a_ros.simulation.faults import parse_faults
@@ -99,7 +102,8 @@ class MujocoSimNode(ManagedNode):
         self.create_service(SetBool, names.SIM_PAUSE, self._on_pause)
         self.create_service(Trigger, names.SIM_STEP, self._on_step)
         self.create_service(Trigger, names.SIM_RESET, self._on_reset)
-        self._reset = WorldReset(self, self._put_back)
+        self._reset = WorldReset(self)
+        self._placed = PlacedByHand(self, self._gate, lambda *pose: self._move(partial(self._robot.place, *pose)))
         if self._lockstep:
             self.create_subscription(JointState, names.SIM_NO_STATE.name, self._on_no_state, names.SIM_NO_STATE.qos)
 
@@ -256,10 +260,13 @@ class MujocoSimNode(ManagedNode):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._gate.disarm()
         self._gate_services.show()
-        self._reset.request()
-        self._reset.holds(self._unanswered is None)
+        self._move(self._put_back)
         response.success, response.message = True, "the robot is back at its start, disarmed; time goes on"
         return response
+
+    def _move(self, move: Callable[[], None]) -> None:
+        self._reset.request(move)
+        self._reset.holds(self._unanswered is None)
 
     def _put_back(self) -> None:
         self._robot.reset()

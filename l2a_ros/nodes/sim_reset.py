@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reset of the simulated world, and of the nodes that must not look back across it."""
+"""A jump of the simulated robot, and a reset of the nodes that must not look back across it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ POLL = 0.002
 
 
 class WorldReset:
-    """Puts the world back between two ticks, and lets estimator and adaptation forget before the next sample comes.
+    """Moves the robot between two ticks, and lets estimator and adaptation forget before the next sample comes.
 
     The estimator is asked first: what it said before is forgotten by the adaptation. Who is not there is not asked.
 
     Args:
         node: of the simulated world.
-        put_back: puts the robot to its start.
     """
 
-    def __init__(self, node: Node, put_back: Callable[[], None]) -> None:
-        self._node, self._put_back = node, put_back
+    def __init__(self, node: Node) -> None:
+        self._node = node
         self._clients = [node.create_client(Trigger, name) for name in (names.ESTIMATOR_RESET, names.ADAPTATION_RESET)]
-        self._is_wanted = False
+        self._wanted: Callable[[], None] | None = None
         self._to_ask: list[Any] = []
         self._asked: Any = None
         self._until = self._look_at = 0.0
 
-    def request(self) -> None:
-        """Ask for a reset."""
-        if not self._is_wanted:
-            self._is_wanted, self._until = True, time.monotonic() + LONGEST_WAIT
+    def request(self, move: Callable[[], None]) -> None:
+        """Ask for a jump.
+
+        Args:
+            move: puts the robot elsewhere.
+        """
+        if self._wanted is None:
+            self._until = time.monotonic() + LONGEST_WAIT
+        self._wanted = move
 
     @property
     def next_look(self) -> float | None:
@@ -49,9 +53,9 @@ class WorldReset:
     def holds(self, is_between_ticks: bool) -> bool:
         """Go on with a reset; tell whether the world must wait for it."""
         now = time.monotonic()
-        if self._is_wanted and (is_between_ticks or now > self._until):
-            self._is_wanted = False
-            self._put_back()
+        if self._wanted is not None and (is_between_ticks or now > self._until):
+            move, self._wanted = self._wanted, None
+            move()
             self._to_ask = [client for client in self._clients if client.service_is_ready()]
         while True:
             if self._asked is not None:

@@ -7,7 +7,6 @@ import time
 from functools import partial
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -19,7 +18,7 @@ from l2a_ros.nodes.diagnostics import Diagnostics
 from l2a_ros.nodes.estimator_outputs import metrics_message, odometry_message
 from l2a_ros.nodes.estimator_report import EstimatorReport
 from l2a_ros.nodes.estimator_settings import SCHEMA, make_estimator
-from l2a_ros.nodes.messages import SECOND, layout_vector, named_vector, to_nanoseconds
+from l2a_ros.nodes.messages import SECOND, layout_vector, map_pose, named_vector, to_nanoseconds
 from l2a_ros.nodes.parameters import declare
 from l2a_ros.nodes.realtime import LoopProcess
 from l2a_ros.nodes.runtime import run_node
@@ -214,18 +213,13 @@ class StateEstimatorNode(Node):
         return response
 
     def _on_initial_pose(self, message: PoseWithCovarianceStamped) -> None:
-        pose = message.pose.pose
-        position = np.array([pose.position.x, pose.position.y, pose.position.z])
-        quaternion = np.array([getattr(pose.orientation, each) for each in "xyzw"])
-        norm = float(np.linalg.norm(quaternion))
-        if message.header.frame_id not in ("", names.MAP_FRAME):
-            self._refuse(UserError(f"initialpose is in frame '{message.header.frame_id}'; set RViz's fixed frame to "
-                                   f"{names.MAP_FRAME}"))
-        elif not np.all(np.isfinite(position)) or not abs(norm - 1.0) < 0.1:
-            self._refuse(UserError("initialpose holds no pose"))
-        else:
-            self._estimator.set_pose(self._latest or self.get_clock().now().nanoseconds, position, quaternion / norm)
-            self.get_logger().info(f"begins again at x {position[0]:.2f} m, y {position[1]:.2f} m")
+        try:
+            position, quaternion = map_pose(message.header.frame_id, message.pose.pose, names.INITIAL_POSE.name)
+        except UserError as error:
+            self._refuse(error)
+            return
+        self._estimator.set_pose(self._latest or self.get_clock().now().nanoseconds, position, quaternion)
+        self.get_logger().info(f"begins again at x {position[0]:.2f} m, y {position[1]:.2f} m")
 
 
 def main() -> None:

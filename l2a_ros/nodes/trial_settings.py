@@ -13,11 +13,12 @@ from l2a_ros.nodes.interfaces import Topic
 from l2a_ros.nodes.parameters import Parameter
 from l2a_ros.planning.planners import DEFAULT_PLANNER
 from l2a_ros.trials.log import TrialSettings
+from l2a_ros.trials.room import Room
 
 SCHEMA = (
     Parameter("control_period", 0.1, "nominal control period, s", 0.001, 10.0),
     Parameter("lockstep", False, "the world waits for the command of each tick"),
-    Parameter("path", "straight", "name of a path shape, or a YAML file with one"),
+    Parameter("path", "straight", "name of a path shape, a YAML file with one, or drawn: by hand, with RViz's tools"),
     Parameter("duration", 20.0, "time given, s", 0.1, 36000.0),
     Parameter("out", "", "folder for the report; empty for a new one under runs/"),
     Parameter("method", "grbal", "how the model adapts; for the report"),
@@ -27,7 +28,13 @@ SCHEMA = (
     Parameter("seed", 0, "seed of the run; for the report", 0, 2**31 - 1),
     Parameter("checkpoint", "", "checkpoint file; for the report"),
     *PUBLISHED_WEIGHTS_SCHEMA,
-    Parameter("autostart", True, "start as soon as everything is live, without trial/start"),
+    # As of the driver, which stops a robot that is there; without a driver there are no walls unless they are given.
+    Parameter("geofence.x_min", -1000.0, "a path beyond is refused, m in map", -1000.0, 1000.0),
+    Parameter("geofence.x_max", 1000.0, "a path beyond is refused, m in map", -1000.0, 1000.0),
+    Parameter("geofence.y_min", -1000.0, "a path beyond is refused, m in map", -1000.0, 1000.0),
+    Parameter("geofence.y_max", 1000.0, "a path beyond is refused, m in map", -1000.0, 1000.0),
+    Parameter("autostart", True, "start without trial/start: as soon as everything is live, or, with a path that is "
+              "drawn, at a goal"),
     Parameter("wait_timeout", 30.0, "longest wait for the other nodes, s", 0.1, 3600.0),
     Parameter("state_timeout", 2.0, "end the trial when no state came for so long (not in lock-step), s", 0.1, 60.0),
     Parameter("expected_nodes", ["state_estimator", "adaptation", "mpc"], "nodes that must be connected first"),
@@ -42,6 +49,15 @@ CONNECTIONS: tuple[tuple[Topic, bool, str], ...] = (
     (interfaces.REFERENCE_PATH, False, "mpc"), (interfaces.MOTOR_COMMANDS, True, "mpc"),
     (interfaces.ROBOT_STATE, False, "recorder"), (interfaces.MOTOR_COMMANDS, False, "recorder"),
 )
+
+
+def read_room(values: Mapping[str, Any]) -> Room:
+    """Return the room that paths must stay in.
+
+    Raises:
+        UserError: if there is no room inside.
+    """
+    return Room(**{side: values[f"geofence.{side}"] for side in ("x_min", "x_max", "y_min", "y_max")})
 
 
 def trial_settings(values: Mapping[str, Any]) -> TrialSettings:

@@ -15,6 +15,7 @@ from l2a_ros.simulation.faults import Fault
 from l2a_ros.simulation.model_faults import ModelFaults
 from l2a_ros.simulation.motor import DRIVES, Motor
 from l2a_ros.simulation.payload import add_sled, pose_behind
+from l2a_ros.simulation.placement import pose_on_ground
 from l2a_ros.simulation.terrain import Terrain
 from l2a_ros.simulation.world import PHYSICS_PERIOD, build_spec, start_pose
 
@@ -74,6 +75,27 @@ class Millirobot:
         mujoco.mj_forward(self.model, self.data)
         self.faults.advance(0)
         self._apply_faults()
+
+    def place(self, x: float, y: float, yaw: float) -> None:
+        """Put the robot to another place, where it stands still; time and what is broken stay as they are.
+
+        Args:
+            x: in ``map``, m.
+            y: in ``map``, m.
+            yaw: where it looks, rad.
+
+        Raises:
+            UserError: for a place that is none.
+        """
+        data = self.data
+        data.qpos[:7] = pose_on_ground(self.model, data, x, y, yaw)
+        data.qvel[:] = data.qacc_warmstart[:] = 0.0
+        mujoco.mj_kinematics(self.model, data)
+        if self._payload:
+            data.qpos[-7:] = pose_behind(self.model, data)
+        for motor, angle in zip(self.motors, self.crank_angles, strict=True):
+            motor.reset(float(angle))
+        mujoco.mj_forward(self.model, data)
 
     @property
     def time(self) -> float:

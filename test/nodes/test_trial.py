@@ -348,7 +348,7 @@ def test_start_and_stop_services(stand_in: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [
-    ("path", "nowhere", "unknown path 'nowhere'; known: figure8, left, right, straight, zigzag"),
+    ("path", "nowhere", "unknown path 'nowhere'; known: circle, drawn, figure8, left, right, straight, u_turn, zigzag"),
     ("duration", "-1.0", "parameter duration is out of range"),
     ("duration", "soon", "parameter duration must be of type float"),
 ])

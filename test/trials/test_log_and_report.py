@@ -16,7 +16,7 @@ from l2a_ros.planning.line_path import LinePath
 from l2a_ros.robot.layout import STATE
 from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import LoopTimes, TrialLog, TrialSettings
-from l2a_ros.trials.paths import load_path
+from l2a_ros.trials.paths import load_path, load_shape
 from l2a_ros.trials.report import build_report, check_folder, csv_text, report_table, write_file, write_trial
 from l2a_ros.trials.script import Abandoned, asking, until
 from l2a_ros.trials.session import Session
@@ -216,7 +216,7 @@ def test_folder_below_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_session_starts_with_the_next_state_and_counts_stops_from_there() -> None:
-    session = Session(load_path("straight"), settings())
+    session = Session(load_shape("straight"), settings())
     with pytest.raises(RuntimeError):
         session.lay_path()
     session.gate_heard({"safety_stops": "3", "state": "disarmed"}, "")
@@ -243,7 +243,7 @@ def test_session_starts_with_the_next_state_and_counts_stops_from_there() -> Non
 
 
 def test_session_says_what_is_silent() -> None:
-    session = Session(load_path("straight"), settings())
+    session = Session(load_shape("straight"), settings())
     assert session.silent(0.0) == ["robot_state", "motor_commands"]
     session.state_heard(TENTH, state(0.0, 0.0), 1.0, 1.0)
     assert session.silent(1.1) == ["motor_commands"]
@@ -259,7 +259,7 @@ def test_session_says_what_is_silent() -> None:
 
 
 def test_session_ends_when_somebody_else_disarms_the_robot() -> None:
-    session = Session(load_path("straight"), settings())
+    session = Session(load_shape("straight"), settings())
     session.state_heard(TENTH, state(0.0, 0.0), 0.0, 0.0)
     session.lay_path()
     session.gate_heard({"safety_stops": "0", "state": "armed"}, "")
@@ -274,7 +274,7 @@ def test_session_ends_when_somebody_else_disarms_the_robot() -> None:
 
 
 def test_session_ends_when_time_begins_again_but_not_before_it_began() -> None:
-    session = Session(load_path("straight"), settings())
+    session = Session(load_shape("straight"), settings())
     for stamp in (900 * TENTH, 20 * TENTH):
         session.state_heard(stamp, state(0.0, 0.0), 0.0, 0.0)
         assert session.state_stamp == stamp, "a world that was started again before the trial is the world"
@@ -311,7 +311,7 @@ def test_script_asks_again_until_there_is_an_answer() -> None:
 
 @pytest.mark.parametrize(("gate", "stops"), [("armed", 0), ("stopped", 1)])
 def test_gate_first_heard_in_the_middle_of_a_trial(gate: str, stops: int) -> None:
-    session = Session(load_path("straight"), settings())
+    session = Session(load_shape("straight"), settings())
     session.state_heard(TENTH, state(0.0, 0.0), 0.0, 0.0)
     session.lay_path()
     session.begin(0.0)
