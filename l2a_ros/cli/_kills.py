@@ -29,8 +29,7 @@ AFTERWARDS = 1.5
 WALK = (0.5, 4.0)
 _POLL = 0.02
 #: The robot goes on from where it was left, kill after kill.
-_CONFIG = "/**/serial_driver:\n  ros__parameters:\n    geofence: {x_min: -1000.0, x_max: 1000.0, y_min: -1000.0, " \
-          "y_max: 1000.0}\n"
+_CONFIG = "/**:\n  ros__parameters:\n    geofence: {x_min: -1000.0, x_max: 1000.0, y_min: -1000.0, y_max: 1000.0}\n"
 
 
 def run(args: argparse.Namespace) -> int:

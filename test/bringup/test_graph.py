@@ -145,9 +145,10 @@ def test_a_graph_of_the_robot_needs_one() -> None:
 
 
 def test_what_the_robots_file_says_is_about_the_robot_alone() -> None:
-    """The other nodes are told the same as in simulation, by the same file: nothing can drift."""
+    """The other nodes are told the same as in simulation, by the same file: nothing can drift. All know the room."""
     content = yaml.safe_load(share_file("config", "hardware.yaml").read_text())
-    assert set(content) <= {"/**/serial_driver", "/**/firmware_emulator"}
+    assert set(content) <= {"/**", "/**/serial_driver", "/**/firmware_emulator"}
+    assert set(content["/**"]["ros__parameters"]) == {"geofence"}
 
 
 def test_what_the_robots_file_sets_exists() -> None:
@@ -181,6 +182,24 @@ def test_the_last_file_wins(tmp_path: Path) -> None:
         context.try_shutdown()
     assert values == {"poll_rate": 20.0, "geofence.x_max": 1.5, "geofence.y_max": 10.0, "command_timeout": 0.25,
                       "slowest_leg_rate": 2.0, "fastest_leg_rate": 5.0, "port": "/dev/velociroach"}
+
+
+def test_trial_and_driver_read_the_same_room(tmp_path: Path) -> None:
+    from rclpy.context import Context
+    from rclpy.node import Node
+
+    own = tmp_path / "own.yaml"
+    own.write_text("/**:\n  ros__parameters:\n    geofence: {x_max: 1.5}\n")
+    graph = by_name(hardware_graph(read_settings({"config": str(own), "out": "out"}, datetime(2026, 11, 22), HARDWARE)))
+    for name in ("serial_driver", "trial"):
+        context = Context()
+        context.init(args=["--ros-args", *graph[name].ros_arguments()])
+        try:
+            node = Node(name, context=context, automatically_declare_parameters_from_overrides=True)
+            assert [node.get_parameter(f"geofence.{side}").value for side in ("x_min", "x_max", "y_min", "y_max")] == [
+                -10.0, 1.5, -10.0, 10.0]
+        finally:
+            context.try_shutdown()
 
 
 def test_parameters_become_ros_arguments() -> None:
