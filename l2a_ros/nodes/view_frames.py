@@ -49,7 +49,7 @@ class BaseFrame:
             node.get_logger().info(f"{PACKAGE} is not installed: there is no {TOPIC}, which RViz needs")
             return
         self._publisher = node.create_publisher(self._message, TOPIC, _QOS)
-        node.create_subscription(Odometry, names.ODOMETRY.name, self._on_odometry, names.ODOMETRY.qos)
+        node.create_subscription(Odometry, names.ODOMETRY.name, self._on_odometry, names.SENSOR_DATA)
 
     def _on_odometry(self, odometry: Odometry) -> None:
         stamp = to_nanoseconds(odometry.header.stamp)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Path
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from l2a_ros.errors import UserError
@@ -32,6 +33,8 @@ from l2a_ros.views.track import ExecutedTrack
 NAME = "views"
 #: A track wants every state, also those that come while something else is drawn.
 DEPTH = 200
+#: How willingly it gives way to the other processes.
+NICENESS = 5
 
 SCHEMA = (
     # As of the driver and the trial.
@@ -69,10 +72,12 @@ class Views(Node):
             self._frame = BaseFrame(self, values["tf_rate"])
 
     def _listen(self, topic: names.Topic, callback: Callable[[Any], None]) -> None:
-        # Reliable in real time and in lock-step, so one profile hears both.
-        deep = QoSProfile(reliability=topic.qos.reliability, durability=topic.qos.durability,
-                          history=HistoryPolicy.KEEP_LAST, depth=max(DEPTH, topic.qos.depth))
-        self.create_subscription(topic.type, topic.name, partial(self._hear, callback), deep)
+        # A listener that nobody of the loop waits for; only what is latched is heard in no other way.
+        latched = topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        reliability = ReliabilityPolicy.RELIABLE if latched else ReliabilityPolicy.BEST_EFFORT
+        profile = QoSProfile(reliability=reliability, durability=topic.qos.durability, history=HistoryPolicy.KEEP_LAST,
+                             depth=DEPTH)
+        self.create_subscription(topic.type, topic.name, partial(self._hear, callback), profile)
 
     def _hear(self, callback: Callable[[Any], None], message: Any) -> None:
         try:
@@ -134,7 +139,8 @@ class Views(Node):
 
 
 def main() -> None:
-    """Run the node."""
+    """Run the node, behind those that the robot needs."""
+    os.nice(NICENESS)
     run_node(Views, NAME)
 
 
