@@ -24,8 +24,10 @@ _LIFETIME = 2
 _AREA_HEIGHT, _TRACK_HEIGHT, _TEXT_HEIGHT = 0.01, 0.04, 0.05
 _TRACK_WIDTH, _AREA_WIDTH, _BAR_WIDTH = 0.01, 0.015, 0.04
 _WHITE, _GREY, _ALARM = (1.0, 1.0, 1.0), (0.6, 0.6, 0.6), (1.0, 0.5, 0.2)
-#: Length of the colour bar, m; from how many points it is drawn; how far texts stay off the area, m.
-_BAR_LENGTH, _BAR_POINTS, _MARGIN = 1.0, 21, 0.1
+#: Length of the colour bar, m; from how many points it is drawn; how far texts stay off what is drawn, m.
+_BAR_LENGTH, _BAR_POINTS, _MARGIN = 1.0, 21, 0.08
+#: From one line of a text to the next RViz goes twice its letters' height and so much more, m (movable_text.cpp).
+_LINE_GAP = 0.01
 
 
 class ViewMarkers:
@@ -33,11 +35,12 @@ class ViewMarkers:
 
     Args:
         stamp: of all of them, ns.
-        letters: height of a capital letter, m.
+        letters: height of the letters, m.
     """
 
     def __init__(self, stamp: int, letters: float) -> None:
         self._stamp, self._letters = stamp, letters
+        self._line_height = 2.0 * letters + _LINE_GAP
         self.message = MarkerArray()
 
     def clear(self) -> None:
@@ -66,12 +69,13 @@ class ViewMarkers:
         x = middle + np.linspace(-0.5, 0.5, _BAR_POINTS) * _BAR_LENGTH
         bar = np.stack([x, np.full(_BAR_POINTS, height)], axis=-1)
         self._line(LEGEND, bar, error_colours(np.linspace(0.0, worst, _BAR_POINTS), worst), _TEXT_HEIGHT, _BAR_WIDTH)
-        self._text(LEGEND, 1, f"lateral error 0 to {100.0 * worst:g} cm and more", middle, height - 1.2 * self._letters)
+        below = height - 0.6 * self._line_height
+        self._text(LEGEND, 1, f"lateral error 0 to {100.0 * worst:g} cm and more", middle, below)
 
     def status(self, beside: Room, lines: Sequence[str], alarm: bool) -> None:
         """Add the status above what is drawn (``beside``); in another colour if it is an ``alarm``."""
         # RViz centres a text on its place.
-        height = beside.y_max + _MARGIN + 0.5 * self._letters * (len(lines) + 1)
+        height = beside.y_max + _MARGIN + 0.5 * self._line_height * len(lines)
         middle = 0.5 * (beside.x_min + beside.x_max)
         self._text(STATUS, 0, "\n".join(lines), middle, height, _ALARM if alarm else _WHITE)
 

@@ -42,8 +42,9 @@ SCHEMA = (
                 -FARTHEST, FARTHEST) for side, sign in (("x_min", -1), ("x_max", 1), ("y_min", -1), ("y_max", 1))),
     Parameter("draw_period", 0.25, "time from one message of markers to the next, s", 0.02, 10.0),
     Parameter("error_scale", 0.05, "lateral error at the end of the track's colour scale, m", 0.001, 10.0),
-    Parameter("track_points", 1000, "most points that the track is drawn with; it gets coarser then", 8, 100_000),
-    Parameter("letter_height", 0.08, "height of a capital letter of the texts, m", 0.005, 10.0),
+    # RViz keeps the points of a line in pieces of 16384.
+    Parameter("track_points", 1000, "most points that the track is drawn with; it gets coarser then", 8, 10_000),
+    Parameter("letter_height", 0.05, "height of the letters of the texts, m", 0.005, 10.0),
     Parameter("maximum_age", 3.0, "what was not said again for so long is not shown any more, s", 0.1, 3600.0),
     Parameter("publish_tf", True, "publish map to base_link on /tf, where tf2_msgs is installed"),
     Parameter("tf_rate", 50.0, "most transforms per second, Hz", 1.0, 1000.0),
