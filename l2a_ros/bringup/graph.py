@@ -202,7 +202,8 @@ def replay_graph(settings: ReplaySettings) -> list[NodeSpec]:
     The nodes run in lock-step whatever the speed, so that nothing is lost and the same recording gives the same states.
     What mpc commands goes to a topic that no robot hears.
     """
-    common: dict[str, ParameterValue] = {"use_sim_time": True, "lockstep": True}
+    common: dict[str, ParameterValue] = {"use_sim_time": True, "lockstep": True,
+                                         "control_period": settings.control_period}
     files = (settings.config,)
     mocap: dict[str, ParameterValue] = {"mocap_type": settings.topics.mocap_type}
     model: dict[str, ParameterValue] = {"method": settings.method, "checkpoint": str(settings.checkpoint)}

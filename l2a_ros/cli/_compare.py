@@ -78,7 +78,7 @@ def run_compare(settings: ReplaySettings, texts: Sequence[str], future: int) -> 
         "planner": settings.planner if MPC in settings.nodes else None, "seed": settings.seed,
         "start": settings.section.start, "duration": settings.section.duration,
         "took_s": time.monotonic() - begin, "ticks_without_state": without, "warnings": plan.warnings, **found}
-    title = f"{settings.topics.bag}: {', '.join(each[0] for each in named)}"
+    title = f"{settings.topics.title}: {', '.join(each[0] for each in named)}"
     write_replay(settings.out, content, as_csv(comparison_rows(comparison.ticks)), draw_comparison(comparison, title))
     print("\n".join(comparison_table(found)))
     print(f"table, rows and picture: {settings.out}")

@@ -56,8 +56,12 @@ def draw_replay(rows: Sequence[dict[str, Any]], title: str) -> bytes:
     track.set_aspect("equal", adjustable="datalim")
     track.legend(fontsize=8, frameon=False)
 
+    first: Axes | None = None
+
     def over_time(place: int, label: str) -> Axes:
-        axes = figure.add_subplot(grid[place])
+        nonlocal first
+        axes = figure.add_subplot(grid[place], sharex=first)
+        first = first or axes
         style(axes, label)
         return axes
 

@@ -44,6 +44,11 @@ class ReplayTopics:
     warnings: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What pictures call the recording."""
+        return "/".join(self.bag.parts[-2:])
+
+    @property
     def names(self) -> dict[str, str]:
         """The stack's names by the recorded ones."""
         return {topic.name: name for name, topic in self.played.items()}

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
@@ -28,6 +27,7 @@ from l2a_ros.learning.adapted_model import AdaptationStatus
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.messages import SECOND, commanded_rates, layout_vector, named_values, to_nanoseconds
 from l2a_ros.nodes.parameters import declare
+from l2a_ros.nodes.player_company import Company, Script
 from l2a_ros.nodes.player_outputs import PlayerOutputs
 from l2a_ros.nodes.player_settings import SCHEMA, replay_plan
 from l2a_ros.nodes.runtime import NodeStopped, run_node
@@ -45,10 +45,8 @@ PATIENCE, MOST_UNANSWERED = 20.0, 3
 BATCH = 20
 #: Everybody gets so long to notice that time jumped, s.
 SETTLE = 0.3
-#: Between two lines that say how far it is, and two looks for a robot in the graph, s.
-PROGRESS, GUARD = 2.0, 1.0
-
-Script = Iterator[float]
+#: Between two lines that say how far it is, s.
+PROGRESS = 2.0
 
 
 class BagPlayer(Node):
@@ -69,8 +67,7 @@ class BagPlayer(Node):
         self._tick: ReplayTick | None = None
         self._awaited: set[str] = set()
         self._unanswered = 0
-        self._begun = self._said = self._guarded = time.monotonic()
-        self._played = 0
+        self._begun = self._said = time.monotonic()
         self._outputs = PlayerOutputs(self, self._plan.topics.played, self._plan.topics.mocap_type, self._has_estimator)
         if self._has_estimator:
             self._listen(names.ROBOT_STATE, self._on_state)
@@ -80,8 +77,7 @@ class BagPlayer(Node):
         self.create_service(SetBool, names.PLAYER_PAUSE, self._on_pause)
         self.create_service(Trigger, names.PLAYER_STEP, self._on_step)
         self.add_post_set_parameters_callback(self._on_parameters)
-        self._handshakes = {node: self.create_client(GetParameters, f"{node}/get_parameters")
-                            for node in sorted(self._expected)}
+        self._company = Company(self, sorted(self._expected), values["node_timeout"])
         self._course = self._script()
         self._poll_at = time.monotonic()
 
@@ -109,7 +105,7 @@ class BagPlayer(Node):
         for line in self._plan.warnings:
             self._say(f"warning: {line}")
         said = len(self._plan.warnings)
-        yield from self._get_ready()
+        yield from self._company.gather(self._outputs.unheard)
         self._unwritten = True
         self._begun = time.monotonic()
         while True:
@@ -125,7 +121,7 @@ class BagPlayer(Node):
                 elif event.message is not None:
                     self._outputs.publish(event.name, event.message)
                 if count % BATCH == 0:
-                    self._refuse_robots()
+                    self._company.refuse_robots()
                     yield 0.0
             if not self._values["loop"] or not self._log.ticks:
                 break
@@ -135,39 +131,6 @@ class BagPlayer(Node):
         if not self._log.ticks:
             raise UserError(f"{self._plan.topics.bag} has no tick in the part that is played; lower start or raise "
                             "duration")
-
-    def _get_ready(self) -> Script:
-        """Wait until everybody is there; an answer proves that who gives it knows of this node's topics."""
-        end = time.monotonic() + self._values["node_timeout"]
-        asked: dict[str, Any] = {}
-        while True:
-            missing = [node for node, client in self._handshakes.items() if not client.service_is_ready()]
-            for node, client in self._handshakes.items():
-                if node not in missing and node not in asked:
-                    asked[node] = client.call_async(GetParameters.Request())
-            missing += [node for node, future in asked.items() if not future.done()]
-            unheard = self._outputs.unheard() if self._expected else []
-            if not missing and not unheard:
-                break
-            if time.monotonic() > end:
-                what = ", ".join(missing) or f"a listener to {', '.join(unheard)}"
-                raise NodeStopped(f"error: {what} is not there (waited {self._values['node_timeout']:g} s)")
-            yield POLL
-        self._guarded = 0.0
-        self._refuse_robots()
-
-    def _refuse_robots(self) -> None:
-        """End rather than move a robot: it would hear the recorded commands."""
-        now = time.monotonic()
-        if now < self._guarded + GUARD:
-            return
-        self._guarded = now
-        arm = self.resolve_service_name(names.ARM)
-        others = self.count_publishers(names.MOTOR_COMMANDS.name) - 1
-        if any(name == arm for name, _ in self.get_service_names_and_types()) or others > 0:
-            cause = f"somebody else publishes {names.MOTOR_COMMANDS.name}" if others > 0 else f"service {arm} is there"
-            raise UserError(f"a robot or a simulation is in this ROS graph ({cause}), and a replay sends the recorded "
-                            "motor_commands; end it, or replay under another ROS_DOMAIN_ID")
 
     def _until_due(self, moment: int) -> Script:
         while (due := self._pacer.due(moment, now := time.monotonic())) is None or due > now:
@@ -183,7 +146,6 @@ class BagPlayer(Node):
     def _play_tick(self, event: Event) -> Script:
         stamp = event.time
         self._tick = tick = self._log.begin(stamp, self._plan.states.get(stamp), self._plan.commands.recorded(stamp))
-        self._played += 1
 
         def announce() -> None:
             if self._has_estimator:
@@ -296,8 +258,8 @@ class BagPlayer(Node):
         if self._values["out"]:
             content = replay_content(self._plan, self._log, self._values, ended, took, self._pacer.lost,
                                      self._outputs.unwritable)
-            write_replay(self._values["out"], content, self._log.csv(),
-                         draw_replay(self._log.rows(), f"replay of {self._plan.topics.bag}: {self._values['method']}"))
+            title = f"replay of {self._plan.topics.title}: {self._values['method']}"
+            write_replay(self._values["out"], content, self._log.csv(), draw_replay(self._log.rows(), title))
         for line in [*self._log.lines(), *([f"report: {self._values['out']}"] if self._values["out"] else [])]:
             print(line, flush=True)
 
