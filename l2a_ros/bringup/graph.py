@@ -19,6 +19,8 @@ ParameterValue = bool | int | float | str | Sequence[str]
 
 #: Where the commands of a replay go instead of to the motors.
 REPLAYED_COMMANDS = "replay/motor_commands"
+#: What planning shows of itself, as the recorder takes it.
+PLANS = "plan_markers:visualization_msgs/msg/MarkerArray"
 #: The emulated robot makes its end of the line when it is up, which on a busy machine takes a while, s.
 EMULATOR_WAIT = 20.0
 
@@ -116,7 +118,9 @@ def _trial(settings: Settings) -> NodeSpec:
 
 
 def _recorder(settings: Settings) -> NodeSpec:
-    return NodeSpec("recorder", {**_common(settings), **_mocap_type(settings), "out": str(settings.bag)},
+    # The plans are made for the view anyway.
+    plans: dict[str, ParameterValue] = {"topics": (PLANS,)} if settings.view is not None else {}
+    return NodeSpec("recorder", {**_common(settings), **_mocap_type(settings), "out": str(settings.bag), **plans},
                     settings.configs, _mocap(settings))
 
 

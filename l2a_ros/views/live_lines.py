@@ -51,9 +51,9 @@ class TrackLines:
 
 
 def reference(points: np.ndarray) -> list[Drawing]:
-    """Return the path to follow, ``(n, 2)`` m, and a ball at its end; no points take it away."""
+    """Return the path to follow, ``(n, 2)`` m, with a ball at its end, in place of one drawn by hand."""
     lifted = _lifted(points, _PATH_HEIGHT)
-    return [Lines(PATH, [lifted] if len(points) > 1 else [], _PATH_COLOUR, _RADII[PATH]),
+    return [Lines(PATH, [lifted], _PATH_COLOUR, _RADII[PATH]),
             Balls(f"{PATH}/end", lifted[-1:], 0.012, _PATH_COLOUR), nothing(f"{GROUND}/path_preview")]
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from l2a_ros.errors import UserError
@@ -44,21 +44,26 @@ def choose_robot(bag: Path, wanted: str = "") -> str:
     return robots[0]
 
 
-def pictures_of(bag: Path, robot: str, scene: LiveScene) -> Iterator[Picture]:
+def pictures_of(bag: Path, robot: str, scene: LiveScene,
+                warn: Callable[[str], object] = lambda _: None) -> Iterator[Picture]:
     """Yield the pictures of a recording.
 
     Args:
         bag: the recording.
         robot: namespace with a slash at the end.
         scene: a new one.
+        warn: is told at the end what could not be read.
 
     Raises:
         UserError: if nothing of the recording can be read.
     """
     # Diagnostics are everybody's.
     names = {f"{robot}{topic}": topic for topic in scene.topics} | {"/diagnostics": "diagnostics"}
-    for message in read_bag(bag, list(names)):
+    reader = read_bag(bag, list(names))
+    for message in reader:
         moment = message.log_time / SECOND
         for picture in (scene.hear(names[message.topic], message.message, moment), scene.look(moment)):
             if picture is not None:
                 yield picture
+    for warning in reader.warnings:
+        warn(warning)

@@ -12,11 +12,11 @@ import rerun as rr
 import rerun.blueprint as rrb
 
 from l2a_ros.views.live_drawings import Balls, Box, Drawing, Figures, Lines, Picture, Plot, Pose
-from l2a_ros.views.live_scene import COST, ERROR, HERE, LEGS, LOSS, ROBOT, STATUS, LiveScene
+from l2a_ros.views.live_scene import AROUND, COST, ERROR, HERE, LEGS, LOSS, STATUS, LiveScene
 
 APPLICATION, TIMELINE = "l2a_ros", "time"
 #: What is drawn within so long goes to the viewer as one piece, s.
-_FLUSH = 0.2
+_FLUSH = 0.25
 _BACKGROUND = (84, 90, 102)
 #: Where the eyes are: over everything, as a part of its extent, and behind the robot, whom they follow, m.
 _OVER, _BEHIND = (-0.2, -0.6, 0.9), (-0.32, -0.22, 0.22)
@@ -90,7 +90,7 @@ def layout(bounds: np.ndarray) -> Any:
     robot = rrb.Spatial3DView(
         origin="world", contents=["$origin/**", f"- {HERE}"], name="robot", background=_BACKGROUND,
         line_grid=grid(0.1), eye_controls=rrb.EyeControls3D(kind=rrb.Eye3DKind.Orbital, position=_BEHIND,
-                                                            tracking_entity=ROBOT))
+                                                            tracking_entity=AROUND))
     plots = [rrb.TimeSeriesView(origin=origin, name=name,
                                 plot_legend=rrb.PlotLegend(rrb.Corner2D.LeftTop, visible=has_legend))
              for origin, name, has_legend in (

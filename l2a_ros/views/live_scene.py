@@ -25,8 +25,10 @@ from l2a_ros.views.track import ExecutedTrack
 
 #: Where things are in the tree of drawings.
 GROUND, ROBOT, STATUS = lines.GROUND, "world/robot", "status"
-#: A dot on the robot, so that it is found from far away.
-HERE = f"{ROBOT}/here"
+#: A dot over the robot, so that it is found from far away.
+HERE, _ABOVE = f"{ROBOT}/here", 0.05
+#: What the eye follows, from as far as this is wide, m: nothing but the corners of a box round the robot.
+AROUND, _ROOM = f"{ROBOT}/around", 0.06
 ERROR, COST, LOSS = "plots/lateral_error", "plots/cost", "plots/loss"
 LEGS = "plots/legs"
 MEASURED, COMMANDED = f"{LEGS}/measured", f"{LEGS}/commanded"
@@ -92,7 +94,8 @@ class LiveScene:
     def furniture(self) -> list[Drawing]:
         """Return what stays: the robot's body, and what plots show."""
         return [
-            *self._shape.body(), Balls(HERE, np.zeros((1, 3)), 5.0, _LEFT, on_screen=True),
+            *self._shape.body(), Balls(HERE, np.array([[0.0, 0.0, _ABOVE]]), 5.0, _LEFT, on_screen=True),
+            Balls(AROUND, np.array([[-_ROOM] * 3, [_ROOM] * 3]), 0.0, _GREY),
             Plot(ERROR, ("lateral error (cm, left positive)",), (_VIOLET,)), Plot(COST, ("cost per step",), (_RED,)),
             Plot(LOSS, ("before", "after the step"), (_GREY, _GREEN)),
             Plot(MEASURED, ("left", "right"), (_LEFT, _RIGHT)),
@@ -196,8 +199,10 @@ class LiveScene:
     def _on_path(self, message: Any, _: float) -> list[Drawing]:
         points = _path_points(message)
         self._track.begin(points, _stamp(message))
-        if len(points) and np.all(np.isfinite(points)):
-            self._bounds = np.stack([points.min(axis=0), points.max(axis=0)])
+        # Without points the robot stands; where it should have gone is still worth a look.
+        if not len(points) or not np.all(np.isfinite(points)):
+            return []
+        self._bounds = np.stack([points.min(axis=0), points.max(axis=0)])
         return lines.reference(points)
 
     def _on_preview(self, message: Any, _: float) -> list[Drawing]:

@@ -159,6 +159,8 @@ def test_bad_faults_in_the_config(tmp_path: Path, faults: str) -> None:
     ({"seed": "-1"}, r"seed must be a whole number from 0"),
     ({"seed": "1.5"}, r"seed must be a whole number"),
     ({"seed": "99999999999"}, r"seed must be a whole number"),
+    ({"view_address": "somewhere", "view": "true"}, r"view_address must be HOST:PORT such as .*, not 'somewhere'"),
+    ({"view_address": "127.0.0.1:8080"}, r"view_address means nothing without view"),
     ({"record": "maybe"}, r"record must be true or false, not 'maybe'"),
     ({"checkpoint": "none.safetensors"}, r"checkpoint .*none.safetensors does not exist"),
     ({"checkpoint": "."}, r"checkpoint .* is not a file"),
@@ -228,7 +230,7 @@ def test_a_film_is_refused_where_none_can_be_made(monkeypatch: pytest.MonkeyPatc
 def test_every_word_is_described() -> None:
     assert all(argument.description.endswith(".") for argument in ARGUMENTS)
     shared = {"path", "method", "planner", "terrain", "fault", "checkpoint", "duration", "seed", "out", "record",
-              "video", "headless", "config"}
+              "video", "headless", "view", "view_address", "config"}
     for run, own in ((SIM, {"clock"}), (HARDWARE, {
             "port", "baud", "profile", "calibration", "mocap_topic", "mocap_type", "emulate"})):
         names = [argument.name for argument in arguments_of(run)]
