@@ -134,7 +134,7 @@ class Views(Node):
 
     def _whereabouts(self) -> Whereabouts:
         projection = self._track.projection
-        if projection is None:
+        if projection is None or not len(self._track.path_points):
             return Whereabouts()
         return Whereabouts(float(projection.lateral_error[0]), float(projection.arc_length[0]), self._track.length)
 

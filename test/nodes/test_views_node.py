@@ -167,6 +167,7 @@ def test_a_run_by_hand() -> None:
                           diagnosis("mujoco_sim: motor gate", "estop topic", state="stopped"))
         assert viewer.newest()[STATUS, 0].color != markers[STATUS, 0].color
         viewer.publish(names.REFERENCE_PATH, path_message(np.empty((0, 2)), START + 30 * PERIOD))
+        until(lambda: "lateral error" not in viewer.newest()[STATUS, 0].text, "nothing is followed any more")
         assert len(viewer.newest()[TRACK, 0].points) == len(track.points), "a trial that is over can still be seen"
         assert viewer.clears() == 2
         # A reset: the robot is put back, and walks on.
