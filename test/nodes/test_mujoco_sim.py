@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, assert_refused, refusal, until
 from rcl_interfaces.srv import SetParameters
@@ -117,6 +119,37 @@ def test_reset_puts_the_robot_back() -> None:
         assert max(world.ticks) == before + 3 * PERIOD, "time goes on"
         assert max(abs(rate) for rate in peer.of(names.JOINT_STATES)[-1].velocity) < 1.0, "it is disarmed"
         until(lambda: any(value.value == "disarmed" for value in peer.status("mujoco_sim: motor gate").values))
+
+
+def _put(x: float, y: float, yaw: float, frame: str = "map") -> PoseWithCovarianceStamped:
+    message = PoseWithCovarianceStamped()
+    message.header.frame_id = frame
+    message.pose.pose.position.x, message.pose.pose.position.y = x, y
+    message.pose.pose.orientation.z, message.pose.pose.orientation.w = math.sin(yaw / 2), math.cos(yaw / 2)
+    return message
+
+
+def test_robot_is_put_elsewhere_unless_it_is_armed() -> None:
+    with NodeProcess("mujoco_sim", **LOCKSTEP) as process, Peer(lockstep=True) as peer:
+        world = World(peer)
+        world.run(3)
+        peer.publish(names.INITIAL_POSE, _put(1.5, -0.5, 2.0))
+        until(lambda: "is put to x 1.50 m, y -0.50 m, yaw 115 deg" in process.errors)
+        world.run(3)
+        pose = peer.of(names.MOCAP_POSE)[-1].pose
+        assert (pose.position.x, pose.position.y) == pytest.approx((1.5, -0.5), abs=0.03)
+        assert 2.0 * math.atan2(pose.orientation.z, pose.orientation.w) == pytest.approx(2.0, abs=0.2)
+        assert max(world.ticks) == world.ticks[0] + 5 * PERIOD, "time goes on"
+
+        peer.publish(names.INITIAL_POSE, _put(0.0, 0.0, 0.0, "odom"))
+        until(lambda: "initialpose is in frame 'odom'" in process.errors)
+        peer.publish(names.INITIAL_POSE, _put(1e6, 0.0, 0.0))
+        until(lambda: "not put further away than 100 m" in process.errors)
+        assert peer.trigger(names.ARM).success
+        peer.publish(names.INITIAL_POSE, _put(0.0, 0.0, 0.0))
+        until(lambda: "not put elsewhere while it is armed" in process.errors)
+        world.run(2)
+        assert peer.of(names.MOCAP_POSE)[-1].pose.position.x == pytest.approx(1.5, abs=0.03)
 
 
 def _walk(seed: int, **parameters: Any) -> dict[str, list[Any]]:
