@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -72,6 +72,8 @@ def make_plan(topics: ReplayTopics, source: str, control_period: float, section:
     streams, unread = read_streams(bag) if STATES in topics.played or COMMANDS in topics.played else ([], [])
     warnings += unread
     stream = next((each for each in streams if each.name == topics.robot), None)
+    if stream is not None and STATES not in topics.played:
+        stream = replace(stream, stamps=stream.stamps[:0], states=stream.states[:0])
     stamps = np.empty(0, dtype=np.int64) if stream is None else stream.stamps
     known = {} if stream is None else stream.commands
     if stream is not None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from l2a_ros.estimation.state_estimator import StateEstimator
 from l2a_ros.experience.bag_writer import BagWriter, message_type
 from l2a_ros.robot.layout import ACTION, MOTOR_JOINTS, MOTOR_TELEMETRY, STATE
 from l2a_ros.robot.limits import REVOLUTION
@@ -65,6 +67,11 @@ def sensor_message(sample: Sample) -> tuple[str, Any]:
                                           np.concatenate([sample.back_emf, sample.duty]))
 
 
+def _as_sent(sample: Sample) -> Sample:
+    """Return a sample as its message holds it: voltage in single precision."""
+    return replace(sample, voltage=float(np.float32(sample.voltage))) if isinstance(sample, BatterySample) else sample
+
+
 def path_message(points: np.ndarray, stamp: int) -> Any:
     """Return a path in ``map``."""
     stamped = message_type("geometry_msgs/msg/PoseStamped")
@@ -83,7 +90,7 @@ def walking_bag(folder: Path, ticks: int = 25, robot: str = "/", seed: int = 0, 
         seed: of the robot and its commands.
         delay: of a command's effect, as its log time says it, ns.
     """
-    walker = InProcessRobot(load_terrain("carpet"), seed)
+    walker, estimator = InProcessRobot(load_terrain("carpet"), seed), StateEstimator(0.1)
     rng = np.random.default_rng(seed)
     with BagWriter(folder) as bag:
         for name, kind in TYPES.items():
@@ -94,10 +101,11 @@ def walking_bag(folder: Path, ticks: int = 25, robot: str = "/", seed: int = 0, 
 
         rates = np.zeros(2)
         for tick in range(5 + ticks):
-            estimate = walker.tick(rates)
-            for sample in walker.samples:
+            stamp = walker.tick(rates).stamp
+            for sample in map(_as_sent, walker.samples):
                 write(*sensor_message(sample), sample.stamp)
-            stamp = estimate.stamp
+                estimator.add(sample)
+            estimate = estimator.estimate(stamp)
             rates = rng.uniform(4.0, 8.0, 2) * REVOLUTION if tick >= 4 else np.zeros(2)
             if estimate.state is not None:
                 write("robot_state", joint_state(STATE.names, stamp, estimate.state), stamp)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,7 +77,7 @@ def test_the_loop_ticks_where_states_are_missing(steps: list[int], has_source: b
     events = played(sorted([*poses, *(states if has_source else [])], key=lambda each: each.log_time), plan)
     ticks = [each.time for each in events if each.kind is Kind.TICK]
     assert len(set(ticks)) == len(ticks)
-    assert {b - a for a, b in zip(ticks, ticks[1:], strict=False)} <= {PERIOD}
+    assert {b - a for a, b in itertools.pairwise(ticks)} <= {PERIOD}
     if has_source:
         assert set(stamps) <= set(ticks)
     # A replay of states alone never makes one up.
@@ -105,7 +106,8 @@ def test_time_that_begins_again_is_said_and_nothing_is_lost() -> None:
 
 def test_one_stamp_from_elsewhere_does_not_turn_back_time() -> None:
     wall = 1_700_000_000 * SECOND
-    messages = [message(each.topic, each.stamp or 0, wall + i) for i, each in enumerate(recorded(30, 0, 0, 50 * SECOND))]
+    messages = [message(each.topic, each.stamp or 0, wall + i)
+                for i, each in enumerate(recorded(30, 0, 0, 50 * SECOND))]
     messages.insert(200, message("/imu/data_raw", 3, wall + 200))
     events = played(messages)
     assert Kind.AGAIN not in {each.kind for each in events}
@@ -142,7 +144,7 @@ def test_the_clock_never_stands_still_nor_runs_back(steps: list[int]) -> None:
     events = list(with_clock(Event(Kind.MESSAGE, moment) for moment in moments))
     assert [each for each in events if each.kind is Kind.MESSAGE] == [Event(Kind.MESSAGE, each) for each in moments]
     clock = [each.time for each in events if each.kind is Kind.CLOCK]
-    assert all(b - a == CLOCK_STEP or b - a > GAP for a, b in zip(clock, clock[1:], strict=False))
+    assert all(b - a == CLOCK_STEP or b - a > GAP for a, b in itertools.pairwise(clock))
     last = None
     for event in events:
         last = event.time if event.kind is Kind.CLOCK else last
