@@ -240,7 +240,7 @@ BAD_COMMANDS = {
 
 
 @on_every_robot
-def test_bad_commands_are_refused(back_end: BackEnd) -> None:
+def test_bad_commands_and_those_of_another_time_are_refused(back_end: BackEnd) -> None:
     with running(back_end) as robot:
         robot.arm()
         begin, seen = robot.legs, robot.count("refused")
@@ -253,25 +253,24 @@ def test_bad_commands_are_refused(back_end: BackEnd) -> None:
         until(lambda: robot.walks, "good commands move it after bad ones")
         robot.command = BAD_COMMANDS["too fast"]
         until(lambda: robot.stands, "a bad command stops it at once: its sender cannot be trusted")
+        # In lock-step the world waits for the command of its tick alone.
+        if not back_end.lockstep:
+            check_commands_of_another_time(robot)
 
 
-@on_every_robot
-def test_commands_of_another_time_are_refused(back_end: BackEnd) -> None:
-    if back_end.lockstep:
-        pytest.skip("the world waits for the command of its tick alone")
-    with running(back_end) as robot:
-        robot.arm()
-        late = 0.0
-        for offset in (-2.0, 3600.0):
-            robot.command = lambda stamp, offset=offset: motor_commands(WALK, stamp + round(offset * SECOND))
-            robot.assert_does_not_move()
-            until(lambda late=late: robot.count("late") > late, "they are counted")
-            late = robot.count("late")
-        robot.command = WALK
-        until(lambda: robot.walks, "later commands are obeyed")
-        frozen = robot.now
-        robot.command = lambda _: motor_commands(WALK, frozen)
-        until(lambda: robot.stands, "the same command again and again is no command")
+def check_commands_of_another_time(robot: Robot) -> None:
+    """Command an armed robot that stands with stamps that are too old, too new, and always the same."""
+    late = robot.count("late")
+    for offset in (-2.0, 3600.0):
+        robot.command = lambda stamp, offset=offset: motor_commands(WALK, stamp + round(offset * SECOND))
+        robot.assert_does_not_move()
+        until(lambda late=late: robot.count("late") > late, "they are counted")
+        late = robot.count("late")
+    robot.command = WALK
+    until(lambda: robot.walks, "later commands are obeyed")
+    frozen = robot.now
+    robot.command = lambda _: motor_commands(WALK, frozen)
+    until(lambda: robot.stands, "the same command again and again is no command")
 
 
 @on_every_robot
@@ -300,20 +299,12 @@ def test_estop_latches(back_end: BackEnd) -> None:
         robot.command = WALK
         until(lambda: robot.walks, "new commands move it")
         assert robot.count("safety_stops") == 1
-
-
-@on_every_robot
-def test_estop_of_a_publisher_that_is_not_latched(back_end: BackEnd) -> None:
-    """As ``ros2 topic pub`` offers it."""
-    with running(back_end) as robot:
-        robot.arm()
-        robot.command = WALK
-        until(lambda: robot.walks)
-        plain = robot.peer.node.create_publisher(Bool, names.ESTOP.name, 10)
+        # As ``ros2 topic pub`` offers it: reliable, and not latched.
+        plain = peer.node.create_publisher(Bool, names.ESTOP.name, 10)
         until(lambda: plain.get_subscription_count() > 0, "the robot listens")
         plain.publish(Bool(data=True))
         until(lambda: robot.stands, "it stops all the same")
-        assert not robot.peer.trigger(names.ARM).success
+        assert not peer.trigger(names.ARM).success
 
 
 @on_every_robot

@@ -81,10 +81,14 @@ class Operator:
         self.command = WALK
         until(lambda: self.walks, "it does not walk")
 
-    def release(self) -> None:
-        """Reset the stop and let it walk again."""
+    def reset(self) -> None:
+        """Reset the stop."""
         assert self.peer.trigger(names.RESET_STOP).success
         until(lambda: self.peer.text(GATE, "state") == "disarmed")
+
+    def release(self) -> None:
+        """Reset the stop and let it walk again."""
+        self.reset()
         self.walk()
 
 
@@ -129,12 +133,6 @@ def test_nobody_answers(tmp_path: Path) -> None:
                        identify_timeout=2.5)
 
 
-def test_port_in_use(tmp_path: Path) -> None:
-    with driving(tmp_path) as operator:
-        until(operator.is_ready)
-        assert_refused("serial_driver", "in use by another program", port=str(tmp_path / "robot"))
-
-
 def test_unplugged_while_it_walks(tmp_path: Path) -> None:
     """The legs stand, a stop is latched with its reason; plugged in again it walks after reset_stop and arm."""
     with driving(tmp_path) as operator:
@@ -164,25 +162,19 @@ def test_killed_driver_stops_the_legs(tmp_path: Path) -> None:
         until(lambda: operator.stands)
 
 
-def test_robot_that_restarts_is_prepared_again(tmp_path: Path) -> None:
+def test_silence_is_a_lost_link_and_a_robot_that_restarts_is_prepared_again(tmp_path: Path) -> None:
     with driving(tmp_path) as operator:
+        until(operator.is_ready)
+        assert_refused("serial_driver", "in use by another program", port=str(tmp_path / "robot"))
+        for fault, reason in (("silence:1.0", "link lost: nothing heard"), ("reboot", "link lost")):
+            operator.walk()
+            operator.break_(fault)
+            operator.peer.says(GATE, reason)
+            until(lambda: operator.stands)
+            operator.break_()
+            until(lambda fault=fault: operator.peer.figure(LINK, "restarts of the robot") == (fault == "reboot"))
+            operator.reset()
         operator.walk()
-        operator.break_("reboot")
-        operator.peer.says(GATE, "link lost")
-        until(lambda: operator.stands)
-        operator.break_()
-        until(lambda: operator.peer.figure(LINK, "restarts of the robot") == 1)
-        operator.release()
-
-
-def test_silence_is_a_lost_link(tmp_path: Path) -> None:
-    with driving(tmp_path) as operator:
-        operator.walk()
-        operator.break_("silence:1.0")
-        operator.peer.says(GATE, "link lost: nothing heard")
-        until(lambda: operator.stands)
-        operator.break_()
-        operator.release()
 
 
 def test_bad_wire_is_counted_and_walked_on(tmp_path: Path) -> None:
@@ -219,31 +211,32 @@ def test_it_may_not_be_armed_before_everything_is_live(tmp_path: Path) -> None:
         assert not peer.trigger(names.ARM).success
 
 
-@pytest.mark.parametrize(("values", "reason"), [
-    ({"position_x": 3.0}, "geofence: x = 3.00 m (limit 2.00 m)"),
-    ({"position_y": float("nan")}, "not finite"),
-    ({"roll_cos": -1.0}, "leans 3.14 rad"),
-])
-def test_state_that_must_stop_it(tmp_path: Path, values: dict[str, float], reason: str) -> None:
+def test_states_that_must_stop_it(tmp_path: Path) -> None:
     with driving(tmp_path, **{"geofence.x_max": 2.0}) as operator:
-        operator.walk()
-        operator.peer.publish(names.ROBOT_STATE, state_message())
-        for _ in range(8):
-            operator.peer.publish(names.ROBOT_STATE, state_message(**values))
-            time.sleep(0.1)
-        operator.peer.says(GATE, reason)
-        until(lambda: operator.stands)
-        operator.peer.says(STOP, "verified")
+        for values, reason in (({"position_x": 3.0}, "geofence: x = 3.00 m (limit 2.00 m)"),
+                               ({"position_y": float("nan")}, "not finite"), ({"roll_cos": -1.0}, "leans 3.14 rad")):
+            operator.walk()
+            operator.peer.publish(names.ROBOT_STATE, state_message())
+            for _ in range(8):
+                operator.peer.publish(names.ROBOT_STATE, state_message(**values))
+                time.sleep(0.1)
+            operator.peer.says(GATE, reason)
+            until(lambda: operator.stands)
+            operator.peer.says(STOP, "verified")
+            operator.peer.publish(names.ROBOT_STATE, state_message())
+            operator.reset()
 
 
-@pytest.mark.parametrize(("fault", "reason"), [
-    ("battery:3.0", "battery is low"), ("stuck_encoder:left", "left leg or its encoder is stuck")])
-def test_what_the_robot_says_must_stop_it(tmp_path: Path, fault: str, reason: str) -> None:
+def test_what_the_robot_says_must_stop_it(tmp_path: Path) -> None:
     with driving(tmp_path) as operator:
-        operator.walk()
-        operator.break_(fault)
-        operator.peer.says(GATE, reason)
-        until(lambda: operator.stands)
+        for fault, reason in (("battery:3.0", "battery is low"),
+                              ("stuck_encoder:left", "left leg or its encoder is stuck")):
+            operator.walk()
+            operator.break_(fault)
+            operator.peer.says(GATE, reason)
+            until(lambda: operator.stands)
+            operator.break_()
+            operator.reset()
 
 
 def test_firmware_without_telemetry(tmp_path: Path) -> None:
