@@ -68,6 +68,7 @@ class Trial(Node):
         self._listen(interfaces.DIAGNOSTICS, self._on_diagnostics)
         self._listen(interfaces.ADAPTATION_METRICS, lambda m: self._on_metrics("adaptation", m))
         self._listen(interfaces.MPC_METRICS, lambda m: self._on_metrics("mpc", m))
+        self._listen(interfaces.INITIAL_POSE, lambda _: self._session.pose_set())
         if self._lockstep:
             self._listen(interfaces.SIM_NO_STATE, self._on_no_state)
         topic = interfaces.TRIAL_METRICS

@@ -16,7 +16,7 @@ from l2a_ros.robot.layout import STATE
 #: Where a trial wrote its rows, in its folder.
 TRIAL = "trial.csv"
 #: Distance of the way-points along the track, m, unless a path file says otherwise.
-SPACING = 0.3
+SPACING = 0.2
 #: Points nearer to the last one are left out before the track is smoothed, as a part of the spacing.
 _NEAR = 0.1
 #: A track shorter than so many spacings is no path.

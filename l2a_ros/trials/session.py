@@ -71,7 +71,7 @@ class Session:
         if stamp <= self.state_stamp:
             return None
         self.state_stamp, self._state = stamp, state
-        row = self.log.add_state(stamp, state) if self.log is not None else None
+        row = self.log.add_state(stamp, state) if self.log is not None and not self._jump else None
         if row is not None:
             self.times.state_arrived(stamp, loop_moment)
         return row
@@ -90,7 +90,12 @@ class Session:
         if self.log is None:
             self.state_stamp = self.command_stamp = -1
         elif not self.log.finished:
-            self._jump = self._jump or what
+            self._jump = self._jump or f"{what}; was the simulation or the recording started again?"
+
+    def pose_set(self) -> None:
+        """Take note that somebody says where the robot is: a running trial has no way from one place to the other."""
+        if self.log is not None and not self.log.finished:
+            self._jump = self._jump or "the pose was set by hand (initialpose) while the robot walked"
 
     def command_heard(self, stamp: int, rates: np.ndarray, loop_moment: float) -> None:
         """Take a motor command of shape ``(2,)``, rad/s."""
@@ -188,7 +193,7 @@ class Session:
             Abandoned: if time jumped, the robot was stopped or its state stays away.
         """
         if self._jump:
-            raise Abandoned(f"{self._jump}; was the simulation or the recording started again?")
+            raise Abandoned(self._jump)
         if self.safety_stops > 0:
             raise Abandoned(f"the robot was stopped: {self._gate.get('message') or 'motor gate'}")
         if self._heard_armed and self._gate.get("state") == DISARMED:

@@ -18,6 +18,7 @@ from l2a_ros.trials.console import Progress
 from l2a_ros.trials.log import LoopTimes, TrialLog, TrialSettings
 from l2a_ros.trials.paths import load_path, load_shape
 from l2a_ros.trials.report import build_report, check_folder, csv_text, report_table, write_file, write_trial
+from l2a_ros.trials.room import Room
 from l2a_ros.trials.script import Abandoned, asking, until
 from l2a_ros.trials.session import Session
 
@@ -287,6 +288,48 @@ def test_session_ends_when_time_begins_again_but_not_before_it_began() -> None:
     session.state_heard(2 * TENTH, state(0.0, 0.0), 0.3, 0.3)
     with pytest.raises(Abandoned, match="time jumped back by 1.9"):
         session.check(0.3, 2.0)
+
+
+def test_session_ends_when_the_pose_is_set_by_hand_and_takes_no_row_of_the_new_place() -> None:
+    session = Session(load_shape("straight"), settings())
+    session.state_heard(TENTH, state(0.0, 0.0), 0.0, 0.0)
+    session.pose_set()
+    session.lay_path()
+    session.begin(0.0)
+    assert session.state_heard(2 * TENTH, state(0.01, 0.0), 0.1, 0.1) is not None
+    session.check(0.1, 2.0)
+    session.pose_set()
+    assert session.state_heard(3 * TENTH, state(5.0, 5.0), 0.2, 0.2) is None
+    with pytest.raises(Abandoned, match=r"the pose was set by hand \(initialpose\) while the robot walked"):
+        session.check(0.2, 2.0)
+
+
+def test_session_forgets_a_trial_and_keeps_what_it_knows_of_the_robot() -> None:
+    session = Session(load_shape("straight"), settings(), Room(-1.0, 2.5, -1.0, 1.0))
+    with pytest.raises(UserError, match="it is not known where the robot is"):
+        session.position(0.0)
+    session.gate_heard({"safety_stops": "2", "state": "disarmed"}, "")
+    session.state_heard(TENTH, state(0.4, 0.1), 0.0, 0.0)
+    session.lay_path()
+    session.begin(0.0)
+    session.gate_heard({"safety_stops": "3", "state": "stopped"}, "estop topic")
+    assert session.safety_stops == 1
+    session.forget()
+    assert session.log is None
+    assert session.outcome == ""
+    assert session.position(0.1).tolist() == [0.4, 0.1]
+    with pytest.raises(UserError, match="it is not known where the robot is"):
+        session.position(5.0)
+    session.state_heard(2 * TENTH, state(0.6, 0.1), 5.0, 5.0)
+    with pytest.raises(UserError, match="way-point 2 of the path .* is 0.100 m outside the room"):
+        session.lay_path()
+    with pytest.raises(RuntimeError, match="lay the path"):
+        session.begin(5.0)
+    session.state_heard(3 * TENTH, state(0.5, 0.1), 5.1, 5.1)
+    session.lay_path()
+    session.begin(5.1)
+    assert session.safety_stops == 0
+    session.check(5.1, 2.0)
 
 
 def test_script_waits_until_something_is_so() -> None:

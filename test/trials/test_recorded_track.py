@@ -125,8 +125,8 @@ def test_table_without_a_track_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_track_of_a_robot_that_stood_is_no_path() -> None:
-    with pytest.raises(UserError, match="too short for way-points 0.3 m apart"):
-        way_points(np.array([[0.0, 0.0], [0.001, 0.0], [0.0, 0.001], [0.4, 0.0]]))
+    with pytest.raises(UserError, match="too short for way-points 0.2 m apart"):
+        way_points(np.array([[0.0, 0.0], [0.001, 0.0], [0.0, 0.001], [0.3, 0.0]]))
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 0.5), st.floats(0.3, 2.0), st.integers(0, 30))
