@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
                                                    "folder of a run with one in it.")
     parser.add_argument("--robot", default="", metavar="NAME",
                         help="Namespace of the robot. Default: the only one.")
-    parser.add_argument("--address", default=DEFAULT_ADDRESS, metavar="HOST:PORT",
+    parser.add_argument("--view_address", default=DEFAULT_ADDRESS, metavar="HOST:PORT",
                         help="Where to listen: 0.0.0.0 lets other machines see it; port 0 means any free one. "
                              f"Default: {DEFAULT_ADDRESS}.")
     parser.add_argument("--headless", action="store_true", help="Do not open a browser.")
@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the recording, show or write it; serve until Ctrl-C."""
     check_viewer()
-    host, port = split_address(args.address)
+    host, port = split_address(args.view_address)
     if not 1.0 <= args.frame_rate <= 1000.0:
         raise UserError(f"frame_rate must be from 1 to 1000 Hz, not {args.frame_rate:g}")
     from l2a_ros.experience.bag_reader import find_bags

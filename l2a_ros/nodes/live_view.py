@@ -22,6 +22,8 @@ from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.interfaces import Topic
 from l2a_ros.nodes.parameters import Parameter, declare
 from l2a_ros.nodes.runtime import NodeStopped, run_node
+from l2a_ros.trials.room import Room
+from l2a_ros.views.area import FARTHEST
 from l2a_ros.views.live_scene import LiveScene
 
 NAME = "live_view"
@@ -35,6 +37,9 @@ SCHEMA = (
     Parameter("port", 0, "port of the pages, the data come from the next one; 0: any two that are free", 0, 65534),
     Parameter("open_browser", False, "open the default browser, if there is a display"),
     Parameter("frame_rate", 20.0, "pictures of the moving robot per second", 1.0, 60.0),
+    # As of the driver and the trial.
+    *(Parameter(f"geofence.{side}", sign * FARTHEST, "wall of the room, m in map; drawn where all four are given",
+                -FARTHEST, FARTHEST) for side, sign in (("x_min", -1), ("x_max", 1), ("y_min", -1), ("y_max", 1))),
     Parameter("memory", 512, "what is kept of the past for browsers that come late, MB", 16, 65536),
 )
 
@@ -63,7 +68,8 @@ class LiveView(Node):
         self._next = time.monotonic()
         self._newest: dict[str, bytes] = {}
         self._server = server = ViewServer(values["host"], values["port"], values["memory"])
-        self._view = View(LiveScene(values["frame_rate"]), RerunSink("live", server.data_url))
+        room = Room(**{side: values[f"geofence.{side}"] for side in ("x_min", "x_max", "y_min", "y_max")})
+        self._view = View(LiveScene(values["frame_rate"], room), RerunSink("live", server.data_url))
         for topic in HEARD:
             self.create_subscription(topic.type, topic.name, partial(self._hear, _scene_name(topic)), _profile(topic))
         for topic in SAMPLED:

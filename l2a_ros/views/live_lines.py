@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from l2a_ros.trials.room import Room
+from l2a_ros.views.area import outline
 from l2a_ros.views.colours import error_colours
 from l2a_ros.views.live_drawings import Balls, Colour, Drawing, Lines
 from l2a_ros.views.track import ExecutedTrack
@@ -26,6 +28,7 @@ LIFETIME = 2.0
 _PIECE = 25
 _PATH_COLOUR: Colour = (0.80, 0.82, 0.86, 1.0)
 _PREVIEW_COLOUR: Colour = (0.85, 0.65, 0.95, 1.0)
+_ROOM_COLOUR: Colour = (0.9, 0.35, 0.3, 1.0)
 _PLAN_COLOUR: Colour = (0.1, 0.4, 1.0, 1.0)
 #: Radii in points of the screen, and heights in m so that none hides another one for good.
 _RADII = {PATH: 1.5, TRACK: 2.5, PLANS["candidates"]: 0.6, PLANS["plan"]: 2.5,
@@ -61,6 +64,11 @@ def preview(points: np.ndarray) -> list[Drawing]:
     """Return a path that is being drawn by hand, ``(n, 2)`` m."""
     lifted = _lifted(points, _PATH_HEIGHT)
     return [Lines(f"{GROUND}/path_preview", [lifted] if len(points) > 1 else [], _PREVIEW_COLOUR, _RADII[PATH])]
+
+
+def room(walls: Room) -> Lines:
+    """Return the walls of a room."""
+    return Lines(f"{GROUND}/room", [_lifted(outline(walls), _PATH_HEIGHT)], _ROOM_COLOUR, _RADII[PATH])
 
 
 def plan(points: np.ndarray) -> Lines:

@@ -17,7 +17,9 @@ from l2a_ros.errors import UserError
 from l2a_ros.robot.continuity import has_begun_again
 from l2a_ros.robot.layout import ACTION, MOTOR_JOINTS, SIDES, STATE
 from l2a_ros.safety.times import SECOND
+from l2a_ros.trials.room import Room
 from l2a_ros.views import live_lines as lines
+from l2a_ros.views.area import has_walls
 from l2a_ros.views.live_drawings import Balls, Drawing, Figures, Lines, Picture, Plot, Pose, Words
 from l2a_ros.views.live_robot import RobotShape
 from l2a_ros.views.status import Diagnosis, StatusBoard, Whereabouts
@@ -56,9 +58,11 @@ class LiveScene:
 
     Args:
         frame_rate: pictures of the moving robot per second of its time, at most.
+        room: that the robot may be in, drawn if it has walls.
     """
 
-    def __init__(self, frame_rate: float = 20.0) -> None:
+    def __init__(self, frame_rate: float = 20.0, room: Room | None = None) -> None:
+        self._room = room
         self._frame = SECOND / frame_rate
         self._shape = RobotShape(ROBOT)
         self._track, self._board = ExecutedTrack(), StatusBoard()
@@ -94,6 +98,7 @@ class LiveScene:
     def furniture(self) -> list[Drawing]:
         """Return what stays: the robot's body, and what plots show."""
         return [
+            *([lines.room(self._room)] if self._room is not None and has_walls(self._room) else []),
             *self._shape.body(), Balls(HERE, np.array([[0.0, 0.0, _ABOVE]]), 5.0, _LEFT, on_screen=True),
             Balls(AROUND, np.array([[-_ROOM] * 3, [_ROOM] * 3]), 0.0, _GREY),
             Plot(ERROR, ("lateral error (cm, left positive)",), (_VIOLET,)), Plot(COST, ("cost per step",), (_RED,)),

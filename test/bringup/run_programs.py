@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python run_programs.py LOGS NAME...``: run programs as the nodes of a graph; the last one ends the run."""
+"""``python run_programs.py LOGS NAME...``: run programs as the nodes of a graph; the last one ends the run.
+
+A run goes on without those whose names are followed by a question mark.
+"""
 
 import sys
 from pathlib import Path
@@ -17,5 +20,6 @@ def command(spec: NodeSpec) -> list[str]:
 
 if __name__ == "__main__":
     *others, last = sys.argv[2:]
-    graph = [*(NodeSpec(name) for name in others), NodeSpec(last, ends_run=True, console=True)]
+    graph = [*(NodeSpec(name.rstrip("?"), optional=name.endswith("?")) for name in others),
+             NodeSpec(last, ends_run=True, console=True)]
     sys.exit(run_graph(graph, Path(sys.argv[1]), command))

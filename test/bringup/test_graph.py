@@ -62,6 +62,19 @@ def test_the_recorder_is_there_when_asked_for() -> None:
     assert recorder.ends_run
 
 
+def test_the_live_view_is_there_when_asked_for_and_the_run_can_do_without() -> None:
+    seen = dataclasses.replace(SETTINGS, view=("0.0.0.0", 8080))
+    on_robot = dataclasses.replace(ON_ROBOT, view=seen.view)
+    for graph in (simulation_graph(seen), trial_graph(seen), hardware_graph(on_robot)):
+        view = by_name(graph)["live_view"]
+        assert view.parameters == {"host": "0.0.0.0", "port": 8080, "open_browser": True}
+        assert view.console and view.optional and not view.ends_run
+    assert "live_view" not in by_name(trial_graph(SETTINGS))
+    # Plans are made for it, so that a recording of the run may hold them too.
+    recorder = by_name(simulation_graph(dataclasses.replace(seen, record=True)))["recorder"]
+    assert recorder.parameters["topics"] == ("plan_markers:visualization_msgs/msg/MarkerArray",)
+
+
 def test_the_simulator_notes_what_a_film_needs_when_asked_for() -> None:
     assert by_name(simulation_graph(SETTINGS))["mujoco_sim"].parameters["frames"] == ""
     filmed = by_name(simulation_graph(dataclasses.replace(SETTINGS, video=True)))

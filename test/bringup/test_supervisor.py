@@ -123,6 +123,12 @@ def test_a_node_that_goes_away_is_an_error(tmp_path: Path, name: str, status: in
     assert err.startswith(words)
 
 
+def test_a_run_goes_on_without_what_it_can_do_without(tmp_path: Path) -> None:
+    code, _, err = Run(tmp_path, "wait", "refuse?", "end").end()
+    assert code == 0
+    assert err == "refuse: error: unknown terrain 'lava'; known: carpet\nthe run goes on without refuse\n"
+
+
 def test_a_folder_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     _, _, err = Run(tmp_path / "file" / "logs", "wait", "end").end()
