@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PointStamped, PoseStamped
+from geometry_msgs.msg import PointStamped, PoseStamped, PoseWithCovarianceStamped
 from nodes.trial_stand_in import StandIn, finish, stand_ins, start_trial, until
 from std_srvs.srv import Trigger
 
@@ -31,7 +31,7 @@ class Hand:
         self.node = world.sim
         self.lines: list[list[list[float]]] = []
         self._publishers = {topic.name: self.node.create_publisher(topic.type, topic.name, topic.qos)
-                            for topic in (interfaces.GOAL_POSE, interfaces.CLICKED_POINT)}
+                            for topic in (interfaces.GOAL_POSE, interfaces.CLICKED_POINT, interfaces.INITIAL_POSE)}
         preview = interfaces.PATH_PREVIEW
         self.node.create_subscription(preview.type, preview.name,
                                       lambda m: self.lines.append(path_points(m).round(3).tolist()), preview.qos)
@@ -163,8 +163,15 @@ def test_what_is_drawn_while_the_robot_walks_and_what_goes_wrong(stand_in: Any, 
     until(lambda: hand.lines[-1] == [])
     hand.goal(0.0, 0.0)
     until(lambda: len(world.trial_metrics) > heard + 3)
+    hand.tell(interfaces.INITIAL_POSE, PoseWithCovarianceStamped())
+    assert "the pose was set by hand" in report_of(tmp_path / "002")["ended"]
+
+    heard = len(world.trial_metrics)
+    until(lambda: hand.lines[-1] == [])
+    hand.goal(2.0, 2.0)
+    until(lambda: len(world.trial_metrics) > heard + 3)
     world.stop_at = world.ticks + 2
-    report = report_of(tmp_path / "002")
+    report = report_of(tmp_path / "003")
     assert report["safety_stops"] == 1
     assert report["ended"] == "the robot was stopped: the emergency stop was pressed"
 
@@ -179,7 +186,7 @@ def test_what_is_drawn_while_the_robot_walks_and_what_goes_wrong(stand_in: Any, 
     assert "a trial runs: the goal is ignored" in errors
     assert "a point was published while a trial runs: stopping" in errors
     assert "arm was refused: the emergency stop holds" in errors
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["001", "002"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["001", "002", "003"]
 
 
 def test_path_that_leaves_the_room_is_refused_before_the_robot_is_armed(stand_in: Any, tmp_path: Path) -> None:

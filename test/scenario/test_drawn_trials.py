@@ -61,24 +61,24 @@ def test_lines_drawn_by_hand_are_followed_one_after_the_other(tmp_path: Path) ->
         peer.offer(names.GOAL_POSE, names.CLICKED_POINT, names.INITIAL_POSE)
         until(lambda: len(peer.of(names.PATH_PREVIEW)), "it takes lines", 60.0)
 
-        peer.publish(names.GOAL_POSE, goal(0.8, -0.3))
+        peer.publish(names.GOAL_POSE, goal(0.5, -0.2))
         report = report_of(tmp_path / "001")
         assert (report["path"], report["ended"], report["completed"]) == ("drawn", "end of path", True)
-        assert report["path_length_m"] == pytest.approx(math.hypot(0.8, 0.3), abs=0.02)
+        assert report["path_length_m"] == pytest.approx(math.hypot(0.5, 0.2), abs=0.02)
         assert report["max_lateral_error_m"] < 0.15
         shape = load_shape(tmp_path / "001" / "path.yaml")
         assert shape.is_in_room
-        np.testing.assert_allclose(shape.points, [[0.0, 0.0], [0.8, -0.3]], atol=0.02)
+        np.testing.assert_allclose(shape.points, [[0.0, 0.0], [0.5, -0.2]], atol=0.02)
         until(lambda: len(peer.of(names.PATH_PREVIEW)) >= 3)
         assert drawn(peer) == [], "what was walked is done with"
 
         # The robot is put elsewhere; the line begins where it stands then.
         peer.publish(names.INITIAL_POSE, put(-1.0, 1.0, math.pi / 2))
-        peer.publish(names.CLICKED_POINT, click(-1.0, 1.6))
+        peer.publish(names.CLICKED_POINT, click(-1.0, 1.4))
         until(lambda: len(drawn(peer)) == 2)
-        peer.publish(names.CLICKED_POINT, click(-0.6, 1.9))
+        peer.publish(names.CLICKED_POINT, click(-0.8, 1.7))
         until(lambda: len(drawn(peer)) == 3)
-        peer.publish(names.CLICKED_POINT, click(-0.6, 1.95))
+        peer.publish(names.CLICKED_POINT, click(-0.8, 1.75))
         report = report_of(tmp_path / "002")
         assert report["completed"], report
         assert report["max_lateral_error_m"] < 0.2
@@ -90,5 +90,5 @@ def test_lines_drawn_by_hand_are_followed_one_after_the_other(tmp_path: Path) ->
         run.process.send_signal(signal.SIGINT)
         status, _, errors = run.end()
         assert status == 130, errors
-        assert "goal at x 0.80 m, y -0.30 m: a line of 0.8" in errors
+        assert "goal at x 0.50 m, y -0.20 m: a line of 0.5" in errors
         assert "the robot is put" not in errors, "that is in the log of the simulator"
