@@ -58,12 +58,6 @@ def every_case() -> list[Case]:
                                                               for name in body_fault_names()]
 
 
-def paired_cases() -> list[Case]:
-    """Return as few cases as hold every terrain and every fault."""
-    terrains, faults = terrain_names(), [sample_fault(name) for name in body_fault_names()]
-    return [Case(terrain, tuple(faults[i::len(terrains)])) for i, terrain in enumerate(terrains)]
-
-
 def differing_lines(first: bytes, second: bytes) -> int:
     """Return in how many lines two files differ."""
     pairs = itertools.zip_longest(first.splitlines(keepends=True), second.splitlines(keepends=True))
