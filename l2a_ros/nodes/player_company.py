@@ -16,6 +16,8 @@ from l2a_ros.nodes.runtime import NodeStopped
 
 #: Between two looks at who is there, s.
 POLL = 0.05
+#: So long a robot that seems to be there may have to vanish before the first message, s.
+GRACE = 3.0
 #: After so long a request is sent again, s.
 RESEND = 0.5
 #: Between two looks for a robot, s.
@@ -66,6 +68,10 @@ class Company:
                 what = ", ".join(missing) or f"a listener to {', '.join(silent)}"
                 raise NodeStopped(f"error: {what} is not there (waited {self._timeout:g} s)")
             yield POLL
+        end = time.monotonic() + GRACE
+        while self._robot() and time.monotonic() < end:
+            # Perhaps the last words of a replay that has just ended.
+            yield POLL
         self._looked = 0.0
         self.refuse_robots()
 
@@ -75,13 +81,18 @@ class Company:
         Raises:
             UserError: if a robot, a simulation or another planner is in the graph.
         """
-        now, node = time.monotonic(), self._node
+        now = time.monotonic()
         if now < self._looked + GUARD:
             return
         self._looked = now
-        arm = node.resolve_service_name(names.ARM)
-        others = node.count_publishers(names.MOTOR_COMMANDS.name) - 1
-        if any(name == arm for name, _ in node.get_service_names_and_types()) or others > 0:
-            cause = f"somebody else publishes {names.MOTOR_COMMANDS.name}" if others > 0 else f"service {arm} is there"
-            raise UserError(f"a robot or a simulation is in this ROS graph ({cause}), and a replay sends the recorded "
+        if sign := self._robot():
+            raise UserError(f"a robot or a simulation is in this ROS graph ({sign}), and a replay sends the recorded "
                             "motor_commands; end it, or replay under another ROS_DOMAIN_ID")
+
+    def _robot(self) -> str:
+        """Return what shows that there is a robot, or somebody who commands one; empty for nothing."""
+        node, arm = self._node, self._node.resolve_service_name(names.ARM)
+        if node.count_publishers(names.MOTOR_COMMANDS.name) > 1:
+            return f"somebody else publishes {names.MOTOR_COMMANDS.name}"
+        is_there = any(name == arm for name, _ in node.get_service_names_and_types())
+        return f"service {arm} is there" if is_there else ""
