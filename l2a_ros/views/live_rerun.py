@@ -12,7 +12,7 @@ import rerun as rr
 import rerun.blueprint as rrb
 
 from l2a_ros.views.live_drawings import Balls, Box, Drawing, Figures, Lines, Picture, Plot, Pose
-from l2a_ros.views.live_scene import AROUND, COST, ERROR, HERE, LEGS, LOSS, STATUS, LiveScene
+from l2a_ros.views.live_scene import BODY, COST, ERROR, HERE, LEGS, LOSS, STATUS, LiveScene
 
 APPLICATION, TIMELINE = "l2a_ros", "time"
 #: What is drawn within so long goes to the viewer as one piece, s.
@@ -89,8 +89,10 @@ def layout(bounds: np.ndarray) -> Any:
                                        look_target=target))
     robot = rrb.Spatial3DView(
         origin="world", contents=["$origin/**", f"- {HERE}"], name="robot", background=_BACKGROUND,
-        line_grid=grid(0.1), eye_controls=rrb.EyeControls3D(kind=rrb.Eye3DKind.Orbital, position=_BEHIND,
-                                                            tracking_entity=AROUND))
+        line_grid=grid(0.1),
+        # It keeps the distance that it has to its target at first.
+        eye_controls=rrb.EyeControls3D(kind=rrb.Eye3DKind.Orbital, position=_BEHIND, look_target=np.zeros(3),
+                                       tracking_entity=BODY))
     plots = [rrb.TimeSeriesView(origin=origin, name=name,
                                 plot_legend=rrb.PlotLegend(rrb.Corner2D.LeftTop, visible=has_legend))
              for origin, name, has_legend in (

@@ -29,8 +29,8 @@ from l2a_ros.views.track import ExecutedTrack
 GROUND, ROBOT, STATUS = lines.GROUND, "world/robot", "status"
 #: A dot over the robot, so that it is found from far away.
 HERE, _ABOVE = f"{ROBOT}/here", 0.05
-#: What the eye follows, from as far as this is wide, m: nothing but the corners of a box round the robot.
-AROUND, _ROOM = f"{ROBOT}/around", 0.06
+#: What the eye follows: a part of the robot that can be seen.
+BODY = f"{ROBOT}/body/0"
 ERROR, COST, LOSS = "plots/lateral_error", "plots/cost", "plots/loss"
 LEGS = "plots/legs"
 MEASURED, COMMANDED = f"{LEGS}/measured", f"{LEGS}/commanded"
@@ -100,7 +100,6 @@ class LiveScene:
         return [
             *([lines.room(self._room)] if self._room is not None and has_walls(self._room) else []),
             *self._shape.body(), Balls(HERE, np.array([[0.0, 0.0, _ABOVE]]), 5.0, _LEFT, on_screen=True),
-            Balls(AROUND, np.array([[-_ROOM] * 3, [_ROOM] * 3]), 0.0, _GREY),
             Plot(ERROR, ("lateral error (cm, left positive)",), (_VIOLET,)), Plot(COST, ("cost per step",), (_RED,)),
             Plot(LOSS, ("before", "after the step"), (_GREY, _GREEN)),
             Plot(MEASURED, ("left", "right"), (_LEFT, _RIGHT)),
