@@ -57,9 +57,9 @@ def check_files(out: Path, report: dict[str, Any]) -> None:
     assert (out / "trial.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("path", "duration"), [
-    ("straight", 20.0), ("left", 3.0), ("right", 3.0), ("zigzag", 3.0), ("figure8", 3.0)])
+@pytest.mark.parametrize(("path", "duration"), [("straight", 20.0), ("right", 3.0), ("figure8", 3.0)])
 def test_every_path(tmp_path: Path, path: str, duration: float) -> None:
+    """The path ``left`` is walked faster than real time, ``zigzag`` recorded: below."""
     report = sim(tmp_path, "--path", path, "--method", "mb", "--clock", "lockstep", "--duration", duration)
     check_files(tmp_path, report)
     assert (report["path"], report["method"]) == (path, "mb")
@@ -123,14 +123,23 @@ def test_world_that_is_started_again_ends_the_trial(tmp_path: Path) -> None:
         assert report["steps"] > 0
 
 
+def segments() -> set[str]:
+    """Return the files of shared memory that nodes hold; none where there is no shared memory file system."""
+    return {file.name for file in Path("/dev/shm").glob("fastdds_*")}
+
+
 WALK = ("--path", "zigzag", "--method", "grbal", "--clock", "lockstep", "--duration", 3, "--terrain", "turf",
         "--fault", "missing_leg:front_right@1.2")
 
 
 def test_lockstep_repeats_byte_for_byte_and_its_bag_is_whole(tmp_path: Path) -> None:
     recorded, plain, other = tmp_path / "recorded", tmp_path / "plain", tmp_path / "other"
+    before = segments()
     report = sim(recorded, *WALK, "--record")
+    assert segments() - before == set(), "half a megabyte per node and run would fill a robot's memory within days"
     check_files(recorded, report)
+    assert report["path"] == "zigzag"
+    assert report["progress_m"] > 0.3
     assert report["faults"] == ["missing_leg:front_right@1.2"]
     sim(plain, *WALK)
     sim(other, *WALK, "--seed", 1, "--record")
@@ -206,12 +215,12 @@ def test_estop_ends_the_trial(tmp_path: Path) -> None:
         assert not report["completed"]
 
 
-@pytest.mark.parametrize("victim", ["mujoco_sim", "state_estimator", "adaptation", "mpc", "recorder", "trial"])
+@pytest.mark.parametrize("victim", ["mujoco_sim", "trial"])
 def test_killed_node_ends_the_run_and_is_named(tmp_path: Path, victim: str) -> None:
-    recorded = ["--record"] if victim == "recorder" else []
-    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", *recorded) as run:
+    """The other nodes are killed beside the emulated robot, in ``test_soak.py``."""
+    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8") as run:
         run.wait_until_it_walks()
-        assert set(run.nodes) == {"mujoco_sim", "state_estimator", "adaptation", "mpc", "trial", victim}
+        assert set(run.nodes) == {"mujoco_sim", "state_estimator", "adaptation", "mpc", "trial"}
         run.nodes[victim].kill()
         status, _, errors = run.end()
         assert status == 128 + signal.SIGKILL
@@ -231,14 +240,3 @@ def test_interrupted_run_leaves_its_files_and_no_process(tmp_path: Path) -> None
         assert report["steps"] > 0
         with AnyReader([tmp_path / "bag"]) as reader:
             assert "/robot_state" in reader.topics
-
-
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory file system")
-def test_run_gives_its_shared_memory_back(tmp_path: Path) -> None:
-    """Half a megabyte per node and run would fill the memory of a robot's computer within days."""
-    def segments() -> set[str]:
-        return {file.name for file in Path("/dev/shm").glob("fastdds_*")}
-
-    before = segments()
-    sim(tmp_path, "--clock", "lockstep", "--duration", 1, "--record")
-    assert segments() - before == set()
