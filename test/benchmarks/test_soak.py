@@ -107,19 +107,19 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_short_soak(tmp_path: Path) -> None:
-    """Three unpluggings on a bad wire. Times are measured by the long one, on a machine that does nothing else."""
-    done = bench("soak", "--minutes", "0.75", "--cycles", "3", "--out", str(tmp_path / "soak"),
+    """Two unpluggings on a bad wire. Times are measured by the long one, on a machine that does nothing else."""
+    done = bench("soak", "--minutes", "0.54", "--cycles", "2", "--out", str(tmp_path / "soak"),
                  "--json", str(tmp_path / "soak.json"))
     rows = {row["case"]: row for row in json.loads((tmp_path / "soak.json").read_text())["rows"]}
     timed = ("legs stopped after a loss, longest", "telemetry again after a replug, longest")
     assert not [case for case, row in rows.items() if row["met"] is False and case not in timed], done.stdout
     assert all(np.isfinite(rows[case]["ours"]) for case in timed), done.stdout
-    assert rows["samples as sent"]["ours"] > 300
+    assert rows["samples as sent"]["ours"] > 200
 
 
 def test_short_kills(tmp_path: Path) -> None:
-    """Each process once: the legs stop, and the rest says why."""
-    done = bench("kills", "--count", str(len(VICTIMS)), "--out", str(tmp_path / "kills"),
+    """Each process once: the legs stop, and the rest says why. With this seed the kills come early."""
+    done = bench("kills", "--count", str(len(VICTIMS)), "--seed", "156", "--out", str(tmp_path / "kills"),
                  "--json", str(tmp_path / "kills.json"))
     rows = {row["case"]: row for row in json.loads((tmp_path / "kills.json").read_text())["rows"]}
     assert rows["the rest did not say why"]["met"], done.stdout
