@@ -16,6 +16,8 @@ from l2a_ros.nodes.runtime import NodeStopped
 
 #: Between two looks at who is there, s.
 POLL = 0.05
+#: At least so long a robot is looked for before the first message, s: it is found a moment after one is there.
+LOOK = 1.0
 #: So long a robot that seems to be there may have to vanish before the first message, s.
 GRACE = 3.0
 #: After so long a request is sent again, s.
@@ -50,7 +52,8 @@ class Company:
             NodeStopped: if somebody does not come.
             UserError: if a robot is there.
         """
-        end = time.monotonic() + self._timeout
+        begin = time.monotonic()
+        end = begin + self._timeout
         asked: dict[str, list[Any]] = {each: [] for each in self._clients}
         again = 0.0
         while True:
@@ -67,6 +70,8 @@ class Company:
             if time.monotonic() > end:
                 what = ", ".join(missing) or f"a listener to {', '.join(silent)}"
                 raise NodeStopped(f"error: {what} is not there (waited {self._timeout:g} s)")
+            yield POLL
+        while time.monotonic() < begin + LOOK:
             yield POLL
         end = time.monotonic() + GRACE
         while self._robot() and time.monotonic() < end:

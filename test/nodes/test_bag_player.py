@@ -112,7 +112,7 @@ def test_pause_step_and_rate_while_it_plays(bag: Path) -> None:
 @pytest.mark.parametrize("by", ["service", "publisher"])
 def test_nothing_is_played_where_a_robot_would_hear_it(bag: Path, by: str) -> None:
     with Peer() as peer:
-        peer.listen(names.MOTOR_COMMANDS)
+        peer.listen(names.MOTOR_COMMANDS, names.ROBOT_STATE)
         if by == "service":
             peer.node.create_service(Trigger, names.ARM, lambda _, response: response)
         else:
