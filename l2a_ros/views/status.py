@@ -116,7 +116,7 @@ class StatusBoard:
 
     def _costs(self, moment: float) -> str:
         return _joined((("cost {:.2f} per step", self._figure("trial", "cost", moment)),
-                        ("of the plan {:.1f}", self._figure("mpc", "cost", moment))))
+                        ("plan cost {:.1f}", self._figure("mpc", "cost", moment))))
 
     def _times(self, moment: float) -> str:
         period = self._period if moment - self._state_at <= self._maximum_age else math.nan

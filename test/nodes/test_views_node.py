@@ -144,14 +144,14 @@ def test_a_run_by_hand() -> None:
         viewer.until_said("grbal adapted, loss 0.4 to 0.3", diagnosis("adaptation: model", "adapted", method="grbal"), (
             names.ADAPTATION_METRICS, named_vector(("adapted", "loss_before", "loss_after"), (1.0, 0.4, 0.3), START)))
         viewer.until_said(
-            "cost 3.00 per step, of the plan 41.0", (names.TRIAL_METRICS, named_vector(("cost",), (3.0,), START)),
+            "cost 3.00 per step, plan cost 41.0", (names.TRIAL_METRICS, named_vector(("cost",), (3.0,), START)),
             (names.MPC_METRICS, named_vector(("cost", "state_to_command_s"), (41.0, 0.02), START)))
         viewer.until_said("motors armed", diagnosis("mujoco_sim: motor gate", "armed", state="armed"))
         markers = viewer.newest()
         assert set(markers) == {(AREA, 0), (STATUS, 0), (TRACK, 0), (LEGEND, 0), (LEGEND, 1)}
         assert markers[STATUS, 0].text.splitlines() == [
             "grbal adapted, loss 0.4 to 0.3", "lateral error +4.0 cm, progress 0.50 of 2.00 m",
-            "cost 3.00 per step, of the plan 41.0", "period 100 ms, state to command 20 ms", "motors armed"]
+            "cost 3.00 per step, plan cost 41.0", "period 100 ms, state to command 20 ms", "motors armed"]
         track = markers[TRACK, 0]
         assert to_nanoseconds(track.header.stamp) == START + 20 * PERIOD
         np.testing.assert_allclose(positions(track)[[0, -1], :2], [[0.0, 0.0], [0.5, 0.04]], atol=1e-6)

@@ -35,7 +35,7 @@ def board() -> StatusBoard:
 def test_a_run_that_goes_well() -> None:
     assert board().lines(WHERE, 10.2) == [
         "grbal adapted, loss 0.42 to 0.311", "lateral error +1.2 cm, progress 0.84 of 2.00 m",
-        "cost 3.21 per step, of the plan 41.5", "period 100 ms, state to command 24 ms", "motors armed"]
+        "cost 3.21 per step, plan cost 41.5", "period 100 ms, state to command 24 ms", "motors armed"]
     assert not board().is_alarming(10.2)
 
 
