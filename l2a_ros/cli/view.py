@@ -7,6 +7,7 @@ It needs no ROS and no robot. The same pictures go into a file with --out, which
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -77,6 +78,8 @@ def _serve(bag: Path, robot: str, frame_rate: float, host: str, port: int, opens
     from l2a_ros.bringup.view_server import ViewServer
     from l2a_ros.views.live_rerun import RerunSink
 
+    # The server's end is tidy only if this one's is.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with ViewServer(host, port, MEMORY) as server:
         opened = opens and server.open_browser()
         print(f"{server.url}{' (opened in the browser)' if opened else ''}", flush=True)

@@ -29,6 +29,8 @@ from l2a_ros.views.live_scene import LiveScene
 NAME = "live_view"
 #: Messages that may wait while a picture is drawn.
 DEPTH = 10
+#: Longest time to send what is left at the end, s.
+LAST_WORDS = 0.5
 #: How willingly it gives way to the other processes.
 NICENESS = 10
 
@@ -104,7 +106,7 @@ class LiveView(Node):
     def destroy_node(self) -> None:
         """Send what is left, and end the server."""
         if self._view is not None:
-            self._view.close()
+            self._view.close(LAST_WORDS)
         if self._server is not None:
             self._server.close()
         super().destroy_node()

@@ -66,7 +66,7 @@ class RerunSink:
         for drawing in picture.drawings:
             self._stream.log(drawing.place, _archetype(drawing))
 
-    def close(self, patience: float = 2.0) -> None:
+    def close(self, patience: float) -> None:
         """Send what is left, for so many seconds at most."""
         try:
             self._stream.flush(timeout_sec=patience)
@@ -165,6 +165,6 @@ class LiveView:
         """Draw what time alone changes."""
         self.show(self._scene.look(moment))
 
-    def close(self) -> None:
-        """Send what is left."""
-        self._sink.close()
+    def close(self, patience: float = 60.0) -> None:
+        """Send what is left, for so many seconds at most."""
+        self._sink.close(patience)

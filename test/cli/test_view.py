@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -44,15 +45,19 @@ def test_a_file_for_the_viewer_is_written(tmp_path: Path, capsys: pytest.Capture
     assert file.stat().st_size > 1000
 
 
-def test_a_page_is_served_until_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_page_is_served_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals, status: int) -> None:
     bag = write_walk(tmp_path / "bag", 5)
     process = subprocess.Popen([sys.executable, "-m", "l2a_ros.cli", "view", str(bag), "--headless"], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "TMPDIR": str(tmp_path)})
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20) as page:
         assert b"<canvas" in page.read()
     assert "all of it is there" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    assert list(tmp_path.glob("l2a_view_*"))
+    process.send_signal(number)
     _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (130, "")
+    assert (process.returncode, errors) == (status, "")
+    assert not list(tmp_path.glob("l2a_view_*"))

@@ -34,7 +34,7 @@ class Drawn:
     def arrange(self, _: object) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, _: float) -> None:
         pass
 
     def show(self, picture: Picture) -> None:
