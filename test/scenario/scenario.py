@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+import av
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,12 @@ def rows(out: Path) -> list[dict[str, float]]:
     """Return the rows of a trial; empty cells are NaN."""
     with (out / "trial.csv").open() as file:
         return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def pictures(film: Path) -> int:
+    """Return how many pictures a film has."""
+    with av.open(str(film)) as opened:
+        return sum(1 for _ in opened.decode(opened.streams.video[0]))
 
 
 class Run:

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials that are filmed."""
+"""Trials that are filmed; one that is interrupted is in ``test_trials.py``."""
 
 from __future__ import annotations
 
-import re
-import signal
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from scenario import Run, rows, sim
+from scenario import pictures, rows, sim
 from simulation.filming import no_opengl
 
 from l2a_ros.bringup.arguments import FRAMES
@@ -18,11 +15,6 @@ from l2a_ros.simulation.frames import load_frames
 
 pytestmark = pytest.mark.skipif(bool(no_opengl()), reason=f"no OpenGL here: {no_opengl()}")
 WALK = ("--path", "zigzag", "--method", "mb", "--clock", "lockstep", "--duration", 1)
-
-
-def pictures(film: Path) -> int:
-    with av.open(str(film)) as opened:
-        return sum(1 for _ in opened.decode(opened.streams.video[0]))
 
 
 def test_film_of_a_trial_shows_it_and_changes_nothing(tmp_path: Path) -> None:
@@ -43,14 +35,3 @@ def test_film_of_a_trial_shows_it_and_changes_nothing(tmp_path: Path) -> None:
         apart = np.hypot(*(track - [row["position_x"], row["position_y"]]).T)
         assert apart.min() < 0.03
     assert frames.texts == ["carpet", "carpet   missing_leg:front_right"]
-
-
-def test_interrupted_trial_has_its_film(tmp_path: Path) -> None:
-    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", "--video") as run:
-        run.wait_until_it_walks()
-        run.process.send_signal(signal.SIGINT)
-        status, output, errors = run.end()
-        assert status == 130, errors
-        assert run.left() == []
-        assert re.search(r"film +.*trial\.mp4", output)
-        assert pictures(tmp_path / "trial.mp4") == len(load_frames(tmp_path / FRAMES)) > 5

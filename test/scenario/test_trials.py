@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from nodes.support import Peer
 from rclpy.context import Context
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
-from scenario import Run, l2a, rows, sim
+from scenario import Run, l2a, pictures, rows, sim
+from simulation.filming import no_opengl
 from std_msgs.msg import Bool
 
+from l2a_ros.bringup.arguments import FRAMES
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.robot.layout import ACTION, STATE
 from l2a_ros.robot.limits import LegRateLimits
+from l2a_ros.simulation.frames import load_frames
 
 PERIOD = 100_000_000
 REPORT_KEYS = {"method", "planner", "path", "terrain", "faults", "seed", "completed", "steps", "duration_s",
@@ -229,10 +233,11 @@ def test_killed_node_ends_the_run_and_is_named(tmp_path: Path, victim: str) -> N
 
 
 def test_interrupted_run_leaves_its_files_and_no_process(tmp_path: Path) -> None:
-    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", "--record") as run:
+    filmed = [] if no_opengl() else ["--video"]
+    with Run(tmp_path, "--method", "mb", "--duration", 60, "--path", "figure8", "--record", *filmed) as run:
         run.wait_until_it_walks()
         run.process.send_signal(signal.SIGINT)
-        status, _, errors = run.end()
+        status, output, errors = run.end()
         assert status == 130, errors
         assert run.left() == []
         report = json.loads((tmp_path / "report.json").read_text())
@@ -240,3 +245,6 @@ def test_interrupted_run_leaves_its_files_and_no_process(tmp_path: Path) -> None
         assert report["steps"] > 0
         with AnyReader([tmp_path / "bag"]) as reader:
             assert "/robot_state" in reader.topics
+        if filmed:
+            assert re.search(r"film +.*trial\.mp4", output)
+            assert pictures(tmp_path / "trial.mp4") == len(load_frames(tmp_path / FRAMES)) > 5
