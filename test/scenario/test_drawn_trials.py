@@ -17,6 +17,7 @@ from scenario import Run, rows
 
 from l2a_ros.nodes import interfaces as names
 from l2a_ros.nodes.messages import path_points
+from l2a_ros.robot.share import share_file
 from l2a_ros.trials.paths import load_shape
 
 
@@ -44,7 +45,7 @@ def put(x: float, y: float, yaw: float) -> PoseWithCovarianceStamped:
 
 
 def report_of(folder: Path) -> dict[str, Any]:
-    until(lambda: (folder / "path.yaml").is_file(), f"{folder.name} is written", 60.0)
+    until(lambda: (folder / "path.yaml").is_file(), f"{folder.name} is written", 110.0)
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return report
 
@@ -55,18 +56,21 @@ def drawn(peer: Peer) -> list[list[float]]:
 
 
 def test_lines_drawn_by_hand_are_followed_one_after_the_other(tmp_path: Path) -> None:
-    with (Run(tmp_path, "--path", "drawn", "--method", "mb", "--clock", "lockstep", "--duration", 20) as run,
-          Peer() as peer):
+    config, out = tmp_path / "patient.yaml", tmp_path / "out"
+    shipped = share_file("config", "millirobot.yaml").read_text()
+    config.write_text(f"{shipped}\n/**/trial:\n  ros__parameters:\n    wait_timeout: 120.0\n")
+    with (Run(out, "--path", "drawn", "--method", "mb", "--clock", "lockstep", "--duration", 20,
+              "--config", config) as run, Peer() as peer):
         peer.listen(names.PATH_PREVIEW, names.REFERENCE_PATH)
         peer.offer(names.GOAL_POSE, names.CLICKED_POINT, names.INITIAL_POSE)
-        until(lambda: len(peer.of(names.PATH_PREVIEW)), "it takes lines", 60.0)
+        until(lambda: len(peer.of(names.PATH_PREVIEW)), "it takes lines", 110.0)
 
         peer.publish(names.GOAL_POSE, goal(0.5, -0.2))
-        report = report_of(tmp_path / "001")
+        report = report_of(out / "001")
         assert (report["path"], report["ended"], report["completed"]) == ("drawn", "end of path", True)
         assert report["path_length_m"] == pytest.approx(math.hypot(0.5, 0.2), abs=0.02)
         assert report["max_lateral_error_m"] < 0.15
-        shape = load_shape(tmp_path / "001" / "path.yaml")
+        shape = load_shape(out / "001" / "path.yaml")
         assert shape.is_in_room
         np.testing.assert_allclose(shape.points, [[0.0, 0.0], [0.5, -0.2]], atol=0.02)
         until(lambda: len(peer.of(names.PATH_PREVIEW)) >= 3)
@@ -79,12 +83,12 @@ def test_lines_drawn_by_hand_are_followed_one_after_the_other(tmp_path: Path) ->
         peer.publish(names.CLICKED_POINT, click(-0.8, 1.7))
         until(lambda: len(drawn(peer)) == 3)
         peer.publish(names.CLICKED_POINT, click(-0.8, 1.75))
-        report = report_of(tmp_path / "002")
+        report = report_of(out / "002")
         assert report["completed"], report
         assert report["max_lateral_error_m"] < 0.2
-        table = rows(tmp_path / "002")
+        table = rows(out / "002")
         assert [table[0][f"position_{axis}"] for axis in "xy"] == pytest.approx([-1.0, 1.0], abs=0.03)
-        assert sorted(file.name for file in (tmp_path / "002").iterdir()) == [
+        assert sorted(file.name for file in (out / "002").iterdir()) == [
             "path.yaml", "report.json", "trial.csv", "trial.png"]
 
         run.process.send_signal(signal.SIGINT)
