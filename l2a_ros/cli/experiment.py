@@ -135,9 +135,13 @@ def write_report_of(args: argparse.Namespace) -> int:
 
 
 def _report(out: Path) -> int:
+    """Write the report; return 1 if a claim does not hold or cannot be judged yet."""
     from l2a_ros.experiments.report_page import write_report
-    from l2a_ros.experiments.summary import write_summary
+    from l2a_ros.experiments.results import load_results
+    from l2a_ros.experiments.verdicts import tally
 
-    write_summary(out)
     print(write_report(out))
-    return 0
+    verdicts = load_results(out).verdicts
+    if verdicts:
+        print(tally(verdicts))
+    return int(not all(verdict.holds for verdict in verdicts))

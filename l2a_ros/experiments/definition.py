@@ -14,6 +14,7 @@ import yaml
 
 from l2a_ros.errors import UserError, unknown_name
 from l2a_ros.experiments.planning import PlanningSettings, read_planning
+from l2a_ros.experiments.verdicts import read_claims
 from l2a_ros.learning.checkpoint_file import shipped_checkpoint
 from l2a_ros.learning.methods import find_method
 from l2a_ros.planning.costs import PUBLISHED, plain_terms
@@ -152,6 +153,7 @@ def _experiment(data: Mapping[str, Any], text: str) -> Experiment:
         for name, folder in zip(names, folders, strict=True):
             if folders.count(folder) > 1:
                 raise UserError(f"two {kind}s would be called {folder} (one of them: {name}); give them names")
+    read_claims(claims, [each.name for each in experiment.variants], [each.name for each in experiment.conditions])
     return experiment
 
 

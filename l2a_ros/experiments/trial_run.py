@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from l2a_ros.experiments.definition import Condition, Variant, folder_name
+from l2a_ros.experiments.trial_bag import write_bag
 from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.learning.rules import AdaptationSettings
@@ -32,6 +33,8 @@ from l2a_ros.trials.log import TrialSettings
 from l2a_ros.trials.paths import load_path
 from l2a_ros.trials.session import Session
 
+#: Folder of the recording in that of the trial.
+BAG = "bag"
 #: Control periods that the robot stands before the path is laid, as in a trial over ROS.
 SETTLING_TICKS = 5
 #: After so many periods in a row without a state the trial is over.
@@ -105,6 +108,8 @@ def run_trial(job: TrialJob) -> Path:
     unfinished = job.folder.with_name(f".{job.folder.name}.{os.getpid()}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     session.write(unfinished, session.outcome or "the state was lost", _more(job, session, identity), job.pictures)
+    if session.log is not None:
+        write_bag(unfinished / BAG, session.log)
     unfinished.rename(job.folder)
     return job.folder
 

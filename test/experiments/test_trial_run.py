@@ -17,6 +17,7 @@ import yaml
 
 from l2a_ros.cli.main import main
 from l2a_ros.errors import UserError
+from l2a_ros.experience.dataset import read_recordings
 from l2a_ros.experiments import manager
 from l2a_ros.experiments.definition import Condition, Variant, load_experiment
 from l2a_ros.experiments.planning import PlanningSettings
@@ -46,6 +47,9 @@ def test_a_trial_repeats(tmp_path: Path) -> None:
     assert first == again
     assert len({first, *others}) == 4
     report = json.loads((jobs[0].folder / "report.json").read_text())
+    # The recording holds all of it, and can be trained on.
+    recordings, _ = read_recordings([jobs[0].folder / "bag"], 0.1)
+    assert sum(len(each) for segments in recordings for each in segments) == 20
     assert report["steps"] == 20 and report["progress_m"] > 0.1 and report["lockstep"]
     assert report["experiment"]["variant"] == "grbal" and report["experiment"]["condition"] == "c"
     # The fault begins after a second and the half second of standing: until then nothing differs.
