@@ -42,6 +42,8 @@ class RerunSink:
             self._stream.connect_grpc(server)
         self._stream.send_recording_name(name)
         self._seen: np.ndarray | None = None
+        # The same one in each layout: an eye that begins to follow again would come too near.
+        self._robot = _behind_the_robot()
         self.arrange(np.array([[-0.5, -0.5], [0.5, 0.5]]))
 
     def arrange(self, bounds: np.ndarray) -> None:
@@ -52,7 +54,7 @@ class RerunSink:
         """
         if self._seen is None or np.any(bounds[0] < self._seen[0]) or np.any(bounds[1] > self._seen[1]):
             self._seen = bounds
-            self._stream.send_blueprint(layout(bounds))
+            self._stream.send_blueprint(layout(bounds, self._robot))
 
     def furnish(self, drawings: Iterable[Drawing]) -> None:
         """Draw what stays."""
@@ -75,24 +77,19 @@ class RerunSink:
         self._stream.disconnect()
 
 
-def layout(bounds: np.ndarray) -> Any:
-    """Return the viewer's layout: the ground and the robot on the left, the status and the plots on the right."""
+def layout(bounds: np.ndarray, robot: Any) -> Any:
+    """Return the viewer's layout: the ground and the robot on the left, the status and the plots on the right.
+
+    Args:
+        bounds: of the ground that is seen: the least and the greatest x and y, ``(2, 2)``, m.
+        robot: the view of the robot.
+    """
     target = np.array([*np.mean(bounds, axis=0), 0.0])
     away = max(float(np.max(bounds[1] - bounds[0])), _LEAST_EXTENT)
-
-    def grid(spacing: float) -> Any:
-        return rrb.LineGrid3D(visible=True, spacing=spacing, stroke_width=1.0, color=[255, 255, 255, 30])
-
     ground = rrb.Spatial3DView(
-        origin="world", name="path, track and plans", background=_BACKGROUND, line_grid=grid(0.5),
+        origin="world", name="path, track and plans", background=_BACKGROUND, line_grid=_grid(0.5),
         eye_controls=rrb.EyeControls3D(kind=rrb.Eye3DKind.Orbital, position=target + away * np.array(_OVER),
                                        look_target=target))
-    robot = rrb.Spatial3DView(
-        origin="world", contents=["$origin/**", f"- {HERE}"], name="robot", background=_BACKGROUND,
-        line_grid=grid(0.1),
-        # It keeps the distance that it has to its target at first.
-        eye_controls=rrb.EyeControls3D(kind=rrb.Eye3DKind.Orbital, position=_BEHIND, look_target=np.zeros(3),
-                                       tracking_entity=BODY))
     plots = [rrb.TimeSeriesView(origin=origin, name=name,
                                 plot_legend=rrb.PlotLegend(rrb.Corner2D.LeftTop, visible=has_legend))
              for origin, name, has_legend in (
@@ -107,6 +104,19 @@ def layout(bounds: np.ndarray) -> Any:
             column_shares=[3, 2]),
         rrb.TimePanel(state="collapsed", timeline=TIMELINE, play_state="following"),
         rrb.BlueprintPanel(state="hidden"), rrb.SelectionPanel(state="hidden"), auto_views=False, auto_layout=False)
+
+
+def _behind_the_robot() -> Any:
+    """Return a view that follows the robot; it keeps the distance that it has to its target at first."""
+    return rrb.Spatial3DView(
+        origin="world", contents=["$origin/**", f"- {HERE}"], name="robot", background=_BACKGROUND,
+        line_grid=_grid(0.1),
+        eye_controls=rrb.EyeControls3D(kind=rrb.Eye3DKind.Orbital, position=_BEHIND, look_target=np.zeros(3),
+                                       tracking_entity=BODY))
+
+
+def _grid(spacing: float) -> Any:
+    return rrb.LineGrid3D(visible=True, spacing=spacing, stroke_width=1.0, color=[255, 255, 255, 30])
 
 
 def _archetype(drawing: Drawing) -> Any:
