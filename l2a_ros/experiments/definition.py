@@ -20,7 +20,7 @@ from l2a_ros.learning.methods import find_method
 from l2a_ros.planning.costs import PUBLISHED, plain_terms
 from l2a_ros.simulation.faults import parse_faults
 from l2a_ros.simulation.terrain import load_terrain, terrain_label
-from l2a_ros.trials.paths import load_path
+from l2a_ros.trials.paths import load_shape
 
 _LONGEST, _MOST_SEEDS = 3600.0, 10_000
 _KEYS = ("title", "description", "seeds", "duration", "weights", "planning", "variants", "methods", "planners",
@@ -57,7 +57,7 @@ class Condition:
     Args:
         name: in tables and folders.
         path: a shape by name or a file.
-        terrain: ``NAME[:ANGLE[,DIRECTION]]``.
+        terrain: ``NAME[:ANGLE[,DIRECTION[,BEGIN]]]``.
         faults: ``NAME[:ARGUMENTS][@ONSET_S]`` each.
         duration: longest time, s.
         weights: of the published terms, for planning and for the report.
@@ -203,7 +203,7 @@ def _conditions(data: Mapping[str, Any], duration: float, weights: Mapping[str, 
 def _condition(entry: Mapping[str, Any], duration: float, weights: Mapping[str, float]) -> Condition:
     path, terrain = str(entry.get("path", "straight")), str(entry.get("terrain", "carpet"))
     faults = tuple(str(fault) for fault in _list(entry.get("faults", []), "faults"))
-    load_path(path)
+    load_shape(path)
     load_terrain(terrain)
     parse_faults(faults)
     # In words where there is no name: "turf figure8", and what breaks.

@@ -30,7 +30,7 @@ from l2a_ros.simulation.in_process import InProcessRobot
 from l2a_ros.simulation.terrain import load_terrain
 from l2a_ros.trials.controller import Controller
 from l2a_ros.trials.log import TrialSettings
-from l2a_ros.trials.paths import load_path
+from l2a_ros.trials.paths import load_shape
 from l2a_ros.trials.session import Session
 
 #: Folder of the recording in that of the trial.
@@ -125,7 +125,7 @@ def _drive(job: TrialJob) -> tuple[Session, str]:
     variant, condition = job.variant, job.condition
     controller = build_controller(variant, condition.weights, job.seed)
     period = controller.control_period
-    session = Session(load_path(condition.path), TrialSettings(
+    session = Session(load_shape(condition.path), TrialSettings(
         path=condition.path, method=variant.method, planner=variant.planning.planner, terrain=condition.terrain,
         faults=condition.faults, seed=job.seed, checkpoint=variant.checkpoint.name, control_period=period,
         duration=condition.duration, lockstep=True, weights=condition.weights))
