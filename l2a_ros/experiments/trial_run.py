@@ -28,6 +28,7 @@ from l2a_ros.robot.limits import STAND, LegRateLimits
 from l2a_ros.simulation.faults import parse_faults
 from l2a_ros.simulation.in_process import InProcessRobot
 from l2a_ros.simulation.terrain import load_terrain
+from l2a_ros.timing.clock_mode import SIMULATED_START
 from l2a_ros.trials.controller import Controller
 from l2a_ros.trials.log import TrialSettings
 from l2a_ros.trials.paths import load_shape
@@ -137,7 +138,8 @@ def _drive(job: TrialJob) -> tuple[Session, str]:
         if estimate.state is None:
             lost += 1
         else:
-            lost, stamp = 0, estimate.stamp
+            # The draws of the planner depend on the time.
+            lost, stamp = 0, SIMULATED_START + estimate.stamp
             if not begun:
                 session.state_heard(stamp, estimate.state, 0.0, 0.0)
                 controller.set_path(session.lay_path().points, stamp + 1)

@@ -37,7 +37,7 @@ from l2a_ros.simulation.millirobot import Millirobot
 from l2a_ros.simulation.radio import CommandRadio
 from l2a_ros.simulation.sensors import Sensors
 from l2a_ros.simulation.terrain import load_terrain, terrain_names
-from l2a_ros.timing.clock_mode import REAL, clock_speed
+from l2a_ros.timing.clock_mode import REAL, SIMULATED_START, clock_speed
 
 SCHEMA = (
     Parameter("control_period", 0.1, "time between commands, s (lock-step: the world stops that often)", 0.005, 1.0),
@@ -58,8 +58,6 @@ SLICE = 0.005
 LONGEST_CATCH_UP = 0.05
 #: Wall time after which an unanswered tick is announced again, s.
 REPEAT = 0.25
-#: Where simulated time begins: zero means "no time yet" in ROS.
-SIMULATED_START = SECOND
 
 
 class MujocoSimNode(ManagedNode):

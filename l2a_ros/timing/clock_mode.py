@@ -7,6 +7,8 @@ from l2a_ros.errors import UserError
 
 #: Clock modes with a name; any number in range is a factor of real time.
 REAL, LOCKSTEP = "real", "lockstep"
+#: Where simulated time begins, ns: zero means "no time yet" in ROS.
+SIMULATED_START = 1_000_000_000
 #: Slowest and fastest factor of real time that is of any use.
 MIN_FACTOR, MAX_FACTOR = 0.01, 100.0
 
