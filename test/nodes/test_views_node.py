@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import itertools
 import math
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,6 @@ from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from nodes.support import PERIOD, SECOND, NodeProcess, NodeThread, Peer, refusal, resting_state, until
 from rclpy.serialization import deserialize_message, serialize_message
-from scenario.scenario import Run, rows
 from visualization_msgs.msg import Marker
 
 from l2a_ros.nodes import interfaces as names
@@ -271,12 +273,13 @@ def test_the_frame_of_the_body_is_told_to_tf2() -> None:
 def test_the_track_of_a_trial_has_its_errors(tmp_path: Path) -> None:
     with NodeProcess("views", use_sim_time=True, draw_period=0.1), Viewer(lockstep=True) as viewer:
         viewer.listen(names.VIEW_MARKERS)
-        with Run(tmp_path / "out", "--clock", "lockstep", "--duration", "2", "--method", "mb") as run:
-            assert run.process.wait(120.0) == 0
+        subprocess.run([sys.executable, "-m", "l2a_ros.cli", "sim", "--out", str(tmp_path), "--clock", "lockstep",
+                        "--duration", "2", "--method", "mb"], check=True, capture_output=True, timeout=120.0)
         track = viewer.newest()[TRACK, 0]
-    trial = rows(tmp_path / "out")
-    walked = np.array([[row["position_x"], row["position_y"]] for row in trial])
-    errors = np.array([row["lateral_error_m"] for row in trial])
+    with (tmp_path / "trial.csv").open() as file:
+        trial = list(csv.DictReader(file))
+    walked = np.array([[float(row["position_x"]), float(row["position_y"])] for row in trial])
+    errors = np.array([float(row["lateral_error_m"]) for row in trial])
     points = positions(track)[:, :2]
     assert len(points) > 10
     for point, colour in zip(points, colours(track), strict=True):
