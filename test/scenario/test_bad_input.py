@@ -71,8 +71,11 @@ def assert_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert not out.exists(), "nothing is written either"
 
 
+UNKNOWN_PATH = "unknown path 'spiral'; known: circle, drawn, figure8, left, right, straight, u_turn, zigzag"
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
-    (("--path", "spiral"), "unknown path 'spiral'; known: circle, drawn, figure8, left, right, straight, u_turn, zigzag"),
+    (("--path", "spiral"), UNKNOWN_PATH),
     (("--path", "none.yaml"), "none.yaml"),
     (("--terrain", "lava"), "unknown terrain 'lava'; known: carpet, carpet_to_turf, gravel"),
     (("--method", "magic"), "unknown method 'magic'; known: grbal, mb"),
@@ -102,4 +105,4 @@ def test_bad_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_bad_input_of_the_command(tmp_path: Path) -> None:
     done = l2a("sim", "--out", tmp_path / "out", "--path", "spiral")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "l2a: error: unknown path 'spiral'; known: circle, drawn, figure8, left, right, straight, u_turn, zigzag\n"
+    assert done.stderr == f"l2a: error: {UNKNOWN_PATH}\n"
