@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--every-fault", action="store_true",
                         help="drive so many minutes with each fault instead of drawing; 'none' is a fault then")
     parser.add_argument("--vary", action="store_true",
-                        help="vary the robot from recording to recording: motor gain, shell weight, calibrations")
+                        help="vary the robot between recordings: motor gain, shell weight, grip of a foot, encoder")
     parser.add_argument("--minutes", type=float, default=30.0,
                         help="driving on each terrain, or with --every-fault in each condition, min (default: 30)")
     parser.add_argument("--run-seconds", type=float, default=20.0, help="length of one recording, s (default: 20)")
