@@ -14,13 +14,11 @@ from typing import Any
 import l2a_ros
 from l2a_ros.errors import UserError
 from l2a_ros.experiments.definition import Experiment
+from l2a_ros.experiments.results import DEFINITION, RUN
 from l2a_ros.experiments.trial_run import TrialJob, run_trial
 from l2a_ros.learning.checkpoint import load_checkpoint
 from l2a_ros.trials.report import REPORT, write_file
 from l2a_ros.worker_pool import run_jobs
-
-#: Copy of the experiment's file, in its folder.
-DEFINITION = "experiment.yaml"
 
 
 def plan_jobs(experiment: Experiment, out: Path) -> list[TrialJob]:
@@ -103,7 +101,7 @@ class RunNote:
     """
 
     def __init__(self, out: Path, experiment: Experiment, started: str, workers: int) -> None:
-        self._file = out / "run.json"
+        self._file = out / RUN
         self._entry = {"started": started, "workers": workers}
         self._checkpoints = {each.name: {"file": each.checkpoint.name, "id": load_checkpoint(each.checkpoint).id,
                                          "command": load_checkpoint(each.checkpoint).card.command}

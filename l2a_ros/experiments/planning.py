@@ -18,7 +18,7 @@ from l2a_ros.planning.sampling import SamplingPlanner
 from l2a_ros.planning.start_up import engine_probes
 from l2a_ros.robot.limits import LegRateLimits
 
-_KEYS = ("planner", "candidates", "horizon", "precision", "cost", "longest_fallback")
+_KEYS = ("planner", "candidates", "horizon", "precision", "cost")
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from l2a_ros.errors import UserError
-from l2a_ros.experience.transitions import Episode
 from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.learning.threads import torch_threads
 from l2a_ros.planning.costs import make_terms
-from l2a_ros.planning.line_follower import LineFollower, leg_rate_bounds
+from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.planning.random_shooting import RandomShooting, RandomShootingSettings
 from l2a_ros.planning.rollout import RolloutEngine
@@ -31,6 +30,7 @@ from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.simulation.faults import parse_fault
 from l2a_ros.simulation.terrain import load_terrain
 from l2a_ros.training.collect import Recording, condition_label, record_driving
+from l2a_ros.trials.controller import Controller
 from l2a_ros.trials.paths import PUBLISHED_SHAPES, anchor, load_path
 
 #: A line is followed until its end is nearer than ARRIVED, the robot farther beside it than LOST, m, or for LONGEST, s.
@@ -107,12 +107,11 @@ class OnPolicyDriver:
     """
 
     def __init__(self, checkpoint: Checkpoint, policy: OnPolicy, seed: int, control_period: float) -> None:
-        self._adapter = OnlineAdapter(checkpoint, policy.method)
-        self._episode = Episode(control_period, max(1, self._adapter.window_length))
         self._limits = LegRateLimits()
         planner = RandomShooting(RandomShootingSettings(
             leg_rate_bounds(self._limits), policy.candidates, policy.horizon, control_period, seed))
-        self._follower = LineFollower(RolloutEngine(checkpoint), planner, make_terms({}), self._limits, control_period)
+        self._controller = Controller(OnlineAdapter(checkpoint, policy.method), RolloutEngine(checkpoint), planner,
+                                      make_terms({}), self._limits, control_period)
         self._lines = Lines(seed, control_period)
         self._share = policy.exploration
         self._rng = np.random.default_rng([seed, _EXPLORATION])
@@ -121,17 +120,15 @@ class OnPolicyDriver:
 
     def __call__(self, stamp: int, state: np.ndarray) -> np.ndarray:
         """Return crank rates ``(2,)`` rad/s for a state ``(24,)`` with a stamp (ns)."""
-        self._episode.add_state(stamp, state)
-        model = self._adapter.adapt(self._episode.window(), stamp).model
         line = self._lines(*planar_pose_of(state))
         if line is not None:
-            self._follower.set_path(line, stamp)
-        rates = self._follower.decide(state, stamp, model, 0.0).rates
+            self._controller.set_path(line, stamp)
+        rates = self._controller.decide(stamp, state).rates
         explored = self._explore()
         # A model without a plan (it may not be finite yet) would stand, and never learn from that.
         if self._explores or not np.any(rates):
             rates = explored
-        self._episode.add_command(stamp, rates, 0.0)
+        self._controller.driven(stamp, rates)
         return rates
 
     def _explore(self) -> np.ndarray:
