@@ -10,7 +10,7 @@ from typing import Any
 from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.planning.costs import TERMS, Term, make_terms
-from l2a_ros.planning.engine_choice import AUTO, SINGLE, Choice, EngineSettings, choose
+from l2a_ros.planning.engine_choice import one_thread_engine
 from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.planners import DEFAULT_PLANNER, make_planner, planner_names
 from l2a_ros.planning.rollout import RolloutEngine
@@ -66,18 +66,7 @@ class PlanningSettings:
     def build_engine(self, checkpoint: Checkpoint, terms: tuple[Term, ...]) -> RolloutEngine:
         """Return what predicts, on one thread: trials run beside each other."""
         probes = engine_probes(checkpoint, terms, leg_rate_bounds(LegRateLimits()), self.candidates, self.horizon)[:2]
-
-        def chosen(precision: str) -> Choice:
-            return choose(checkpoint, EngineSettings(device="cpu", precision=precision, threads=1), probes, None)
-
-        if self.precision == AUTO:
-            try:
-                choice = chosen("bfloat16")
-            except UserError:
-                choice = chosen(SINGLE)
-        else:
-            choice = chosen(self.precision)
-        return RolloutEngine(checkpoint, choice.backend, choice.exact)
+        return one_thread_engine(checkpoint, self.precision, probes)
 
 
 def read_planning(given: Mapping[str, Any]) -> PlanningSettings:

@@ -21,10 +21,11 @@ from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.learning.threads import torch_threads
 from l2a_ros.planning.costs import make_terms
+from l2a_ros.planning.engine_choice import AUTO, one_thread_engine
 from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.planning.random_shooting import RandomShooting, RandomShootingSettings
-from l2a_ros.planning.rollout import RolloutEngine
+from l2a_ros.planning.start_up import engine_probes
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.simulation.faults import parse_fault
@@ -40,6 +41,8 @@ ASKEW = math.pi / 4.0
 #: This share of the lines is drawn way-point by way-point instead of being one of the shipped paths.
 DRAWN = 0.5
 _LONGEST_HOLD = 5
+#: Problems on which the backends of the rollout are compared before it drives.
+_PROBES = 2
 #: Streams of draws, each apart from those of the recording (charge, faults).
 _LINES, _EXPLORATION, _HEADING, _ENVIRONMENT = 6, 7, 8, 9
 #: Seeds of rollouts begin here: above those of collections that are asked for on the command line.
@@ -108,10 +111,13 @@ class OnPolicyDriver:
 
     def __init__(self, checkpoint: Checkpoint, policy: OnPolicy, seed: int, control_period: float) -> None:
         self._limits = LegRateLimits()
+        bounds, terms = leg_rate_bounds(self._limits), make_terms({})
         planner = RandomShooting(RandomShootingSettings(
-            leg_rate_bounds(self._limits), policy.candidates, policy.horizon, control_period, seed))
-        self._controller = Controller(OnlineAdapter(checkpoint, policy.method), RolloutEngine(checkpoint), planner,
-                                      make_terms({}), self._limits, control_period)
+            bounds, policy.candidates, policy.horizon, control_period, seed))
+        probes = engine_probes(checkpoint, terms, bounds, policy.candidates, policy.horizon)[:_PROBES]
+        self._controller = Controller(OnlineAdapter(checkpoint, policy.method),
+                                      one_thread_engine(checkpoint, AUTO, probes), planner, terms, self._limits,
+                                      control_period)
         self._lines = Lines(seed, control_period)
         self._share = policy.exploration
         self._rng = np.random.default_rng([seed, _EXPLORATION])

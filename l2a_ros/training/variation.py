@@ -3,9 +3,9 @@
 
 Three kinds of ground alone differ too little: a model meta-trained on them learns that adapting does not pay. What is
 varied here can be varied on a real robot too, without breaking it: the gain of a motor in software, a weight on the
-shell, tape or rubber on a foot, the calibration of encoders. A bias of the gyroscope would be nothing new: the state
-estimator takes it off. Slopes, broken legs, pulled loads and a shifted motion capture are left for what the robot has
-never met.
+shell, tape or rubber on a foot, a shorter leg in place of one, the calibration of encoders. A bias of the gyroscope
+would be nothing new: the state estimator takes it off. Slopes, legs that are gone, pulled loads and a shifted motion
+capture are left for what the robot has never met.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "shell_weight": ((3.0, 25.0), (-0.04, 0.04), (-0.03, 0.03)),  # g, m, m
     "foot_grip": ((0.1, 2.0),),
     "encoder_slip": ((-0.2, 0.3),),
+    "worn_leg": ((0.1, 0.6),),
 }
 #: What of the robot a fault strikes.
-_PARTS = {"motor_gain": SIDES, "foot_grip": LEGS, "encoder_slip": SIDES}
+_PARTS = {"motor_gain": SIDES, "foot_grip": LEGS, "encoder_slip": SIDES, "worn_leg": LEGS}
 #: How often a recording has none, one, two or three of them.
-SHARES = (0.15, 0.3, 0.35, 0.2)
+SHARES = (0.1, 0.2, 0.3, 0.4)
 _STREAM = 11
 
 
