@@ -25,6 +25,7 @@ from l2a_ros.learning.checkpoint import Checkpoint, make_checkpoint
 from l2a_ros.learning.checkpoint_file import ModelCard
 from l2a_ros.learning.network import Layer, Weights
 from l2a_ros.robot.layout import Frame
+from l2a_ros.training.drift import draw_drifts
 from l2a_ros.training.objective import Objective
 from l2a_ros.training.settings import TrainingSettings
 from l2a_ros.training.windows import Windows, make_data, split_batches
@@ -129,7 +130,7 @@ class Trainer:
         return windows.gather(chosen, self.settings.window)
 
     def _share(self, windows: Tensor) -> Tensor:
-        """Return this worker's share of windows."""
+        """Return this worker's share of windows, or of what belongs to them, row by row."""
         return windows if self._workers is None else windows[self._workers.rank::self._workers.count]
 
     def _total(self, value: Tensor) -> float:
@@ -161,7 +162,10 @@ class Trainer:
             share = self._share(chosen)
             # Gradients are averaged over workers, whose shares may differ by one window.
             weight = 1.0 if self._workers is None else len(share) * self._workers.count / len(chosen)
-            loss = weight * self._loss(*self._batch(windows, share))
+            inputs, targets = self._batch(windows, share)
+            if settings.drift > 0.0:
+                targets = targets + self._share(self._drifts(len(chosen), generator))
+            loss = weight * self._loss(inputs, targets)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_clip, foreach=True)
@@ -215,7 +219,13 @@ class Trainer:
             return 0.0
         windows = self._data.validation
         chosen = torch.arange(0, len(windows.starts), max(1, len(windows.starts) // LIMIT_WINDOWS))
-        return float(objective.step_norms(*self._batch(windows, chosen)).quantile(LIMIT_QUANTILE))
+        inputs, targets = self._batch(windows, chosen)
+        if self.settings.drift > 0.0:
+            targets = targets + self._drifts(len(chosen), torch.Generator().manual_seed(self.settings.seed))
+        return float(objective.step_norms(inputs, targets).quantile(LIMIT_QUANTILE))
+
+    def _drifts(self, windows: int, generator: torch.Generator) -> Tensor:
+        return draw_drifts(windows, self._data.training.targets.shape[1], self.settings.drift, generator)
 
     def _best_objective(self) -> Objective:
         objective = Objective(self.settings)

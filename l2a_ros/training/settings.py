@@ -26,6 +26,8 @@ class TrainingSettings:
         rate_learning_rate: of the logarithm of the step sizes.
         inner_steps: gradient steps per adaptation.
         first_order: leave out the second derivative of the inner steps.
+        drift: largest standard deviation of what is added to the targets of a window, past and future alike, in
+            normalised units (:mod:`l2a_ros.training.drift`); 0 for nothing.
         recurrent_size: units of the memory of ``rebal``.
         frame: where the network sees the state.
         meta_batch: windows per outer step of ``grbal`` and ``rebal``; ``mb`` takes as many transitions as they hold.
@@ -49,6 +51,7 @@ class TrainingSettings:
     rate_learning_rate: float = 0.02
     inner_steps: int = 1
     first_order: bool = False
+    drift: float = 0.0
     recurrent_size: int = 64
     frame: str = Frame.HEADING
     meta_batch: int = 32
@@ -71,12 +74,14 @@ class TrainingSettings:
                 raise UserError(f"{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}")
         if not all(size >= 1 for size in self.hidden_sizes):
             raise UserError(f"hidden layers must have at least one unit each, not {self.hidden_sizes}")
-        for name in ("inner_rate", "learning_rate", "rate_learning_rate", "weight_decay", "held_out"):
+        for name in ("inner_rate", "learning_rate", "rate_learning_rate", "weight_decay", "held_out", "drift"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0.0):
                 raise UserError(f"{name.replace('_', '-')} must be a finite number of at least 0, not {value}")
         if self.learns_rates and self.inner_rate == 0.0:
             raise UserError("an inner-rate that is learned must start above 0; or keep it fixed")
+        if self.drift > 0.0 and self.method == "mb":
+            raise UserError("mb does not adapt: to it a drift would be noise; leave --drift out")
         if self.rate_per not in ("layer", "unit"):
             raise UserError(f"rate-per must be layer or unit, not '{self.rate_per}'")
         if self.precision not in ("float32", "bfloat16"):
