@@ -200,7 +200,8 @@ def test_settings_are_those_of_training() -> None:
     settings = AdaptationSettings.of(make_small_checkpoint(past=9, inner_rates=RATES, inner_steps=3))
     assert settings == AdaptationSettings(past=9, rates=RATES, steps=3, is_enabled=True, shortest=8)
     assert settings.needed == 8
-    assert AdaptationSettings.of(make_small_checkpoint("mb", past=9), "mb_de").needed == 9
+    assert AdaptationSettings.of(make_small_checkpoint("mb", past=9), "mb_de").needed == 8
+    assert AdaptationSettings.of(make_small_checkpoint("rebal", past=9)).needed == 9
 
 
 @pytest.mark.parametrize("kinds", ["ff", "ll", "fl", "lf"])
