@@ -44,7 +44,8 @@ def test_the_paper_is_covered() -> None:
     assert [each.method for each in floors.variants] == ["grbal", "rebal", "mb", "mb_de"]
     unseen = load_experiment(find_experiment("unseen"))
     assert {"grbal", "mb", "mb_de"} <= {each.method for each in unseen.variants}
-    under_way = [any("@" in fault for fault in each.faults) or each.terrain.count(",") == 2 for each in unseen.conditions]
+    under_way = [any("@" in fault for fault in each.faults) or each.terrain.count(",") == 2
+                 for each in unseen.conditions]
     assert under_way[:10] == [False] * 5 + [True] * 5
     assert not any(under_way[10:])  # the harder ones
 
