@@ -3,8 +3,8 @@
 
 from launch import LaunchDescription
 
-from l2a_ros.bringup.launch_nodes import describe_launch
 from l2a_ros.bringup.words import SIM
+from l2a_ros.nodes.launch_nodes import describe_launch
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -10,12 +10,11 @@ from typing import Any
 from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.planning.costs import TERMS, Term, make_terms
-from l2a_ros.planning.engine_choice import one_thread_engine
 from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.planners import DEFAULT_PLANNER, make_planner, planner_names
 from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.planning.sampling import SamplingPlanner
-from l2a_ros.planning.start_up import engine_probes
+from l2a_ros.planning.start_up import one_thread_engine
 from l2a_ros.robot.limits import LegRateLimits
 
 _KEYS = ("planner", "candidates", "horizon", "precision", "cost")
@@ -65,8 +64,8 @@ class PlanningSettings:
 
     def build_engine(self, checkpoint: Checkpoint, terms: tuple[Term, ...]) -> RolloutEngine:
         """Return what predicts, on one thread: trials run beside each other."""
-        probes = engine_probes(checkpoint, terms, leg_rate_bounds(LegRateLimits()), self.candidates, self.horizon)[:2]
-        return one_thread_engine(checkpoint, self.precision, probes)
+        return one_thread_engine(checkpoint, self.precision, terms, leg_rate_bounds(LegRateLimits()), self.candidates,
+                                 self.horizon)
 
 
 def read_planning(given: Mapping[str, Any]) -> PlanningSettings:

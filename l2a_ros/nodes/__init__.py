@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS shells. Only this folder imports rclpy or a message package."""
+"""The ROS shells. Only this folder imports rclpy, launch or a message package."""

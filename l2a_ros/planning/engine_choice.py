@@ -207,31 +207,6 @@ def choose(checkpoint: Checkpoint, settings: EngineSettings, probes: Sequence[Pr
     return Choice(option.name, option.precision, backend, exact, seconds[best], tuple(refused))
 
 
-def one_thread_engine(checkpoint: Checkpoint, precision: str, probes: Sequence[Probe]) -> RolloutEngine:
-    """Return what predicts where several processes plan beside each other: on one thread, chosen without a clock.
-
-    Args:
-        checkpoint: the model.
-        precision: of the hidden layers; ``auto`` for ``bfloat16`` where the processor has it and it agrees with single
-            precision, which then decides between the best.
-        probes: problems to compare backends on.
-
-    Raises:
-        UserError: for a precision that this machine does not have.
-    """
-    def chosen(name: str) -> Choice:
-        return choose(checkpoint, EngineSettings(device="cpu", precision=name, threads=1), probes, None)
-
-    if precision == AUTO:
-        try:
-            choice = chosen("bfloat16")
-        except UserError:
-            choice = chosen(SINGLE)
-    else:
-        choice = chosen(precision)
-    return RolloutEngine(checkpoint, choice.backend, choice.exact)
-
-
 def _exact(checkpoint: Checkpoint, settings: EngineSettings) -> Backend:
     """Return the best backend in single precision on the processor: it predicts a few sequences alone."""
     single = EngineSettings(device="cpu", precision=SINGLE, threads=settings.threads,

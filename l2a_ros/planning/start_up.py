@@ -8,18 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint
 from l2a_ros.planning.costs import PathCost, Term
-from l2a_ros.planning.engine_choice import Probe
+from l2a_ros.planning.engine_choice import AUTO, SINGLE, Choice, EngineSettings, Probe, choose
 from l2a_ros.planning.line_follower import NO_PATH, LineFollower
 from l2a_ros.planning.line_path import LinePath
 from l2a_ros.planning.noise import held_uniform
 from l2a_ros.planning.plan import ActionBounds
+from l2a_ros.planning.rollout import RolloutEngine
 from l2a_ros.robot.frames import frame_tables, planar_pose_of, with_planar_pose
 from l2a_ros.robot.layout import STATE
 
 #: Where the robot stands beside a straight line in the probes: m and rad.
 _PLACES = ((0.0, 0.0), (0.05, 0.5), (-0.1, -0.3), (0.02, 1.2))
+#: Problems on which backends are compared where none is timed.
+_UNTIMED = 2
 #: Plans before the measured ones: buffers, caches and thread pools come to be.
 _WARM_UP, _MEASURED = 5, 15
 #: Share of the budget that an advised size should take: a machine is not always as idle as at its start.
@@ -53,6 +57,37 @@ def engine_probes(checkpoint: Checkpoint, terms: Sequence[Term], bounds: ActionB
         cost = path.at(path.start(position), bounds.middle)
         probes.append(Probe(state, actions, cost))
     return probes
+
+
+def one_thread_engine(checkpoint: Checkpoint, precision: str, terms: Sequence[Term], bounds: ActionBounds,
+                      candidates: int, horizon: int) -> RolloutEngine:
+    """Return what predicts where several processes plan beside each other: on one thread, chosen without a clock.
+
+    Args:
+        checkpoint: the model.
+        precision: of the hidden layers; ``auto`` for ``bfloat16`` where the processor has it and it agrees with single
+            precision, which then decides between the best.
+        terms: of the cost.
+        bounds: of the actions, rad/s.
+        candidates: action sequences per plan.
+        horizon: steps per sequence.
+
+    Raises:
+        UserError: for a precision that this machine does not have.
+    """
+    probes = engine_probes(checkpoint, terms, bounds, candidates, horizon)[:_UNTIMED]
+
+    def chosen(name: str) -> Choice:
+        return choose(checkpoint, EngineSettings(device="cpu", precision=name, threads=1), probes, None)
+
+    if precision == AUTO:
+        try:
+            choice = chosen("bfloat16")
+        except UserError:
+            choice = chosen(SINGLE)
+    else:
+        choice = chosen(precision)
+    return RolloutEngine(checkpoint, choice.backend, choice.exact)
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.online import OnlineAdapter
 from l2a_ros.learning.threads import torch_threads
 from l2a_ros.planning.costs import make_terms
-from l2a_ros.planning.engine_choice import AUTO, one_thread_engine
+from l2a_ros.planning.engine_choice import AUTO
 from l2a_ros.planning.line_follower import leg_rate_bounds
 from l2a_ros.planning.line_path import LinePath, Projection
 from l2a_ros.planning.random_shooting import RandomShooting, RandomShootingSettings
-from l2a_ros.planning.start_up import engine_probes
+from l2a_ros.planning.start_up import one_thread_engine
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.limits import LegRateLimits
 from l2a_ros.simulation.faults import parse_fault
@@ -41,8 +41,6 @@ ASKEW = math.pi / 4.0
 #: This share of the lines is drawn way-point by way-point instead of being one of the shipped paths.
 DRAWN = 0.5
 _LONGEST_HOLD = 5
-#: Problems on which the backends of the rollout are compared before it drives.
-_PROBES = 2
 #: Streams of draws, each apart from those of the recording (charge, faults).
 _LINES, _EXPLORATION, _HEADING, _ENVIRONMENT = 6, 7, 8, 9
 #: Seeds of rollouts begin here: above those of collections that are asked for on the command line.
@@ -85,7 +83,7 @@ class OnPolicy:
                             f"{checkpoint.card.control_period:g} instead of {control_period:g}")
 
     def __call__(self, recording: Recording) -> Path:
-        """Make a recording; it depends on this and the recording alone."""
+        """Make a recording; it depends on this, the recording and the kind of processor alone."""
         # The result must not depend on how many cores this machine has.
         with torch_threads(1):
             driver = OnPolicyDriver(self._load(), self, recording.seed, recording.control_period)
@@ -114,9 +112,8 @@ class OnPolicyDriver:
         bounds, terms = leg_rate_bounds(self._limits), make_terms({})
         planner = RandomShooting(RandomShootingSettings(
             bounds, policy.candidates, policy.horizon, control_period, seed))
-        probes = engine_probes(checkpoint, terms, bounds, policy.candidates, policy.horizon)[:_PROBES]
-        self._controller = Controller(OnlineAdapter(checkpoint, policy.method),
-                                      one_thread_engine(checkpoint, AUTO, probes), planner, terms, self._limits,
+        engine = one_thread_engine(checkpoint, AUTO, terms, bounds, policy.candidates, policy.horizon)
+        self._controller = Controller(OnlineAdapter(checkpoint, policy.method), engine, planner, terms, self._limits,
                                       control_period)
         self._lines = Lines(seed, control_period)
         self._share = policy.exploration

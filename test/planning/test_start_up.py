@@ -12,13 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from planning_samples import fragile, random_checkpoint, state_at, walker
 
+from l2a_ros.errors import UserError
 from l2a_ros.learning.checkpoint import Checkpoint, load_checkpoint
 from l2a_ros.learning.checkpoint_file import shipped_checkpoint
 from l2a_ros.planning.costs import make_terms
+from l2a_ros.planning.engine_choice import AGREEMENT, disagreement
 from l2a_ros.planning.line_follower import LineFollower, leg_rate_bounds
 from l2a_ros.planning.planners import make_planner, planner_names
 from l2a_ros.planning.rollout import RolloutEngine
-from l2a_ros.planning.start_up import advice, engine_probes, typical_state, warm_up
+from l2a_ros.planning.start_up import advice, engine_probes, one_thread_engine, typical_state, warm_up
 from l2a_ros.robot.frames import planar_pose_of
 from l2a_ros.robot.layout import STATE, Frame
 from l2a_ros.robot.limits import LegRateLimits
@@ -203,3 +205,16 @@ def test_what_is_advised_fits(seconds: float, budget: float, candidates: int, ho
         assert seconds * (int(number) + 1) / sizes[name] > 0.8 * budget
     for name in sizes.keys() - {name for name, _ in advised}:
         assert 0.9 * budget < seconds / sizes[name], "one alone does not fit with room"
+
+
+def test_one_thread_engine_predicts_as_the_plain_one() -> None:
+    """Single precision to rounding; what ``auto`` takes agrees on what is best; a precision nobody has is refused."""
+    checkpoint, terms = load_checkpoint(shipped_checkpoint("grbal")), make_terms({})
+    probe = engine_probes(checkpoint, terms, BOUNDS, 40, 6)[0]
+    truth = RolloutEngine(checkpoint).rollout(probe.state, probe.actions)
+    single = one_thread_engine(checkpoint, "float32", terms, BOUNDS, 40, 6)
+    np.testing.assert_allclose(single.rollout(probe.state, probe.actions), truth, rtol=1e-3, atol=1e-3)
+    quick = one_thread_engine(checkpoint, "auto", terms, BOUNDS, 40, 6)
+    assert disagreement(quick, probe, probe.cost(truth, probe.actions)) <= AGREEMENT
+    with pytest.raises(UserError, match="float64"):
+        one_thread_engine(checkpoint, "float64", terms, BOUNDS, 40, 6)
