@@ -23,6 +23,7 @@ from l2a_ros.errors import UserError
 from l2a_ros.experience.transitions import Transitions
 from l2a_ros.learning.checkpoint import Checkpoint, make_checkpoint
 from l2a_ros.learning.checkpoint_file import ModelCard
+from l2a_ros.learning.methods import find_method
 from l2a_ros.learning.network import Layer, Weights
 from l2a_ros.robot.layout import Frame
 from l2a_ros.training.drift import draw_drifts
@@ -165,7 +166,8 @@ class Trainer:
             inputs, targets = self._batch(windows, share)
             if settings.drift > 0.0:
                 targets = targets + self._share(self._drifts(len(chosen), generator))
-            loss = weight * self._loss(inputs, targets)
+            skipped = settings.past - self._past(generator)
+            loss = weight * self._loss(inputs[:, skipped:], targets[:, skipped:])
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(self._parameters, settings.gradient_clip, foreach=True)
@@ -223,6 +225,15 @@ class Trainer:
         if self.settings.drift > 0.0:
             targets = targets + self._drifts(len(chosen), torch.Generator().manual_seed(self.settings.seed))
         return float(objective.step_norms(inputs, targets).quantile(LIMIT_QUANTILE))
+
+    def _past(self, generator: torch.Generator) -> int:
+        """Draw how many transitions a batch is adapted on."""
+        settings = self.settings
+        if settings.partial_windows == 0.0 or float(torch.rand((), generator=generator)) >= settings.partial_windows:
+            return settings.past
+        drawn = int(torch.randint(settings.past, (), generator=generator))
+        # The robot does not adapt on fewer, however short its window.
+        return drawn if drawn >= min(find_method(settings.method).shortest, settings.past) else 0
 
     def _drifts(self, windows: int, generator: torch.Generator) -> Tensor:
         return draw_drifts(windows, self._data.training.targets.shape[1], self.settings.drift, generator)

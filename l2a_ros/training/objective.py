@@ -91,17 +91,21 @@ class Objective(torch.nn.Module):
         return groups
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of a batch of windows: inputs ``(b, M + K, in)``, targets ``(b, M + K, out)``."""
+        """Return the loss of a batch of windows: inputs ``(b, m + K, in)``, targets ``(b, m + K, out)``.
+
+        Of ``grbal`` m may be less than M; if it is none, the trained weights are judged as they are.
+        """
         settings = self.settings
-        if settings.method == "grbal":
-            past = settings.past
+        past = inputs.shape[1] - settings.future
+        if settings.method == "grbal" and past > 0:
             windows = MetaWindows(inputs[:, :past], targets[:, :past], inputs[:, past:], targets[:, past:])
             return meta_loss(self.weights, self.rates, windows, settings.inner_steps, settings.first_order, self._dtype)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._dtype is not None):
-            if settings.method == "mb":
-                # Every transition is like any other.
-                return (forward(self.weights, inputs).float() - targets).square().mean()
-            past = settings.past
+            if settings.method != "rebal":
+                # To mb every transition is like any other; of grbal only the future ones are left.
+                loss = (forward(self.weights, inputs).float() - targets).square().mean()
+                # Where gradients are averaged over workers, each parameter must have one.
+                return loss if self._log_rates is None else loss + 0.0 * self._log_rates.sum()
             change = self._change(inputs[:, :past], targets[:, :past])
             # Windows are drawn at random: the first ones are as good as any.
             remembered = torch.ones(len(inputs), 1, 1)

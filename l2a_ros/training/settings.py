@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from l2a_ros.errors import UserError
-from l2a_ros.learning.methods import trained_methods
+from l2a_ros.learning.methods import find_method, trained_methods
 from l2a_ros.robot.layout import Frame
 
 
@@ -28,6 +28,8 @@ class TrainingSettings:
         first_order: leave out the second derivative of the inner steps.
         drift: largest standard deviation of what is added to the targets of a window, past and future alike, in
             normalised units (:mod:`l2a_ros.training.drift`); 0 for nothing.
+        partial_windows: share of the batches that are adapted on fewer than M transitions, as at the beginning of a
+            trial: on none to M - 1, evenly, and on none at all where there are fewer than it takes to begin.
         recurrent_size: units of the memory of ``rebal``.
         frame: where the network sees the state.
         meta_batch: windows per outer step of ``grbal`` and ``rebal``; ``mb`` takes as many transitions as they hold.
@@ -52,6 +54,7 @@ class TrainingSettings:
     inner_steps: int = 1
     first_order: bool = False
     drift: float = 0.0
+    partial_windows: float = 0.0
     recurrent_size: int = 64
     frame: str = Frame.HEADING
     meta_batch: int = 32
@@ -82,6 +85,10 @@ class TrainingSettings:
             raise UserError("an inner-rate that is learned must start above 0; or keep it fixed")
         if self.drift > 0.0 and self.method == "mb":
             raise UserError("mb does not adapt: to it a drift would be noise; leave --drift out")
+        if not 0.0 <= self.partial_windows <= 1.0:
+            raise UserError(f"partial-windows must be a share between 0 and 1, not {self.partial_windows}")
+        if self.partial_windows > 0.0 and find_method(self.method).shortest == 0:
+            raise UserError(f"{self.method} never adapts on a window that is not full; leave --partial-windows out")
         if self.rate_per not in ("layer", "unit"):
             raise UserError(f"rate-per must be layer or unit, not '{self.rate_per}'")
         if self.precision not in ("float32", "bfloat16"):
