@@ -83,7 +83,7 @@ def record_driving(recording: Recording, driver: Driver, heading: float = 0.0) -
     """Drive and record states and commands; the bag appears whole or not at all.
 
     The world waits for every command, so a command takes effect at the stamp of the state it answers, and the log time
-    says so. Where a fault leaves no state the robot stands and nothing is recorded.
+    says so. While there is no state (a fault, or it has fallen over on a slope) the robot stands and nothing is recorded.
 
     Args:
         recording: what to make.
@@ -91,7 +91,7 @@ def record_driving(recording: Recording, driver: Driver, heading: float = 0.0) -
         heading: yaw at the start, rad.
 
     Raises:
-        UserError: if the faults leave no state at all.
+        UserError: if there is no state at all.
     """
     unfinished = recording.folder.with_name(f".{recording.folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -109,12 +109,11 @@ def record_driving(recording: Recording, driver: Driver, heading: float = 0.0) -
                 bag.write_message(ROBOT_STATE, estimate.stamp, joint_state(STATE.names, estimate.stamp, estimate.state))
                 bag.write_message(MOTOR_COMMANDS, estimate.stamp,
                                   joint_state(ACTION.names, estimate.stamp, velocity=rates))
-            elif not recording.faults:
-                raise RuntimeError(f"the simulated robot lost its state: {estimate.status}")
             estimate = robot.tick(rates)
     if not bag.count:
         shutil.rmtree(unfinished)
-        raise UserError(f"with {' and '.join(recording.faults)} the robot never knows its state; nothing to record")
+        where = f"with {' and '.join(recording.faults)}" if recording.faults else f"on {recording.terrain}"
+        raise UserError(f"{where} the robot never knows its state; nothing to record")
     unfinished.rename(recording.folder)
     return recording.folder
 

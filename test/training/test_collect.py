@@ -140,6 +140,11 @@ def test_lost_states_are_not_recorded(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_robot_that_falls_over_ends_what_is_recorded_and_nothing_else(tmp_path: Path) -> None:
+    folder = record_random_driving(Recording(tmp_path / "run", "slope:40,90", 3, 60, 0.1))
+    assert 5 < len(list(read_bag(folder, ["/robot_state"]))) < 61
+
+
 def test_recording_reads_back(tmp_path: Path) -> None:
     recording = Recording(tmp_path / "run", "turf", 11, 12, 0.1)
     assert record_random_driving(recording) == tmp_path / "run"
