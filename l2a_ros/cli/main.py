@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
+import select
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -38,13 +40,28 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``l2a``; return its exit status: 2 for bad input, 130 after Ctrl-C."""
+    """Run ``l2a``; return its exit status: 2 for bad input, 130 after Ctrl-C, 141 if nobody reads on (``| head``)."""
     args = make_parser().parse_args(arguments)
     try:
         status: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if _is_read():
+            raise
+        return 141
     except UserError as error:
         print(f"l2a: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _is_read() -> bool:
+    """Whether somebody still reads what is printed; if not, what waits to be printed is dropped."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return False

@@ -83,7 +83,7 @@ def record_driving(recording: Recording, driver: Driver, heading: float = 0.0) -
     """Drive and record states and commands; the bag appears whole or not at all.
 
     The world waits for every command, so a command takes effect at the stamp of the state it answers, and the log time
-    says so. While there is no state (a fault, or it has fallen over on a slope) the robot stands and nothing is recorded.
+    says so. While there is no state (a fault, a fall on a slope) the robot stands and nothing is recorded.
 
     Args:
         recording: what to make.

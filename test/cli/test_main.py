@@ -44,6 +44,27 @@ def test_bad_input_is_one_line_and_nothing_starts(tmp_path: Path, arguments: lis
     assert os.listdir(tmp_path) == []
 
 
+def test_nobody_reads_on(tmp_path: Path) -> None:
+    """As in ``l2a evaluate … | head -1``; a pipe that breaks elsewhere is an error like any other."""
+    code = ("import argparse, sys\nfrom l2a_ros.cli import main\n"
+            "main.make_parser = lambda: argparse.ArgumentParser()\n"
+            "def lines(args):\n    while True: print('line')\n"
+            "def elsewhere(args): raise BrokenPipeError('elsewhere')\n"
+            "argparse.ArgumentParser.parse_args = lambda *_: argparse.Namespace(run={})\nsys.exit(main.main())")
+    with subprocess.Popen([sys.executable, "-c", code.format("lines")], cwd=tmp_path, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "line\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+    other = subprocess.run([sys.executable, "-c", code.format("elsewhere")], cwd=tmp_path, text=True,
+                           capture_output=True, check=False)
+    assert other.returncode == 1
+    assert "BrokenPipeError: elsewhere" in other.stderr
+
+
 def test_a_bag_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["record", "--out", str(tmp_path)]) == 2
     assert "exists already" in capsys.readouterr().err
