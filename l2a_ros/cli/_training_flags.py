@@ -27,6 +27,8 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         help="add a constant to the targets of each window, of up to this standard deviation, normalised (default: 0)")
     add("--partial-windows", type=float, default=0.0,
         help="share of the batches adapted on none to M - 1 transitions, as when a trial begins (default: 0)")
+    add("--rollout-steps", type=int, default=0,
+        help="judge half of the windows by rollouts of so many steps, predictions fed back (default: 0, none)")
     add("--recurrent-size", type=int, default=64, help="units of rebal's memory (default: 64)")
     add("--frame", default="heading", help="where the model sees the state: heading, or map as published")
     add("--hidden", type=int, nargs="+", default=[500, 500, 500], help="units per hidden layer (default: 500 500 500)")
@@ -50,7 +52,7 @@ def training_settings(args: argparse.Namespace) -> TrainingSettings:
         method=args.method, hidden_sizes=tuple(args.hidden), past=args.past, future=args.future,
         inner_rate=args.inner_rate, learn_rates=not args.fixed_rate, rate_per=args.rate_per,
         inner_steps=args.inner_steps, first_order=args.first_order, drift=args.drift,
-        partial_windows=args.partial_windows, recurrent_size=args.recurrent_size, frame=args.frame,
-        meta_batch=args.meta_batch, learning_rate=args.learning_rate,
-        weight_decay=args.weight_decay, epochs=args.epochs, patience=args.patience, precision=args.precision,
-        seed=args.seed)
+        partial_windows=args.partial_windows, rollout_steps=args.rollout_steps,
+        recurrent_size=args.recurrent_size, frame=args.frame, meta_batch=args.meta_batch,
+        learning_rate=args.learning_rate, weight_decay=args.weight_decay, epochs=args.epochs, patience=args.patience,
+        precision=args.precision, seed=args.seed)

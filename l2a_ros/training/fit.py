@@ -28,6 +28,7 @@ from l2a_ros.learning.network import Layer, Weights
 from l2a_ros.robot.layout import Frame
 from l2a_ros.training.drift import draw_drifts
 from l2a_ros.training.objective import Objective
+from l2a_ros.training.rollout_error import RolloutError
 from l2a_ros.training.settings import TrainingSettings
 from l2a_ros.training.windows import Windows, make_data, split_batches
 
@@ -101,7 +102,7 @@ class Trainer:
         split = split_batches([recordings, *later], settings.held_out, settings.seed, settings.window)
         self._data = make_data(*split, settings.window, Frame(settings.frame))
         self.inputs, self.outputs = self._data.inputs, self._data.outputs
-        self.objective = Objective(settings)
+        self.objective = self._make_objective()
         if start is not None:
             self.objective.start_from(start, self.inputs, self.outputs)
         self._workers = workers
@@ -165,7 +166,9 @@ class Trainer:
             weight = 1.0 if self._workers is None else len(share) * self._workers.count / len(chosen)
             inputs, targets = self._batch(windows, share)
             if settings.drift > 0.0:
-                targets = targets + self._share(self._drifts(len(chosen), generator))
+                drifts = self._share(self._drifts(len(chosen), generator))
+                drifts[len(drifts) - self.objective.rolled(len(drifts)):] = 0.0
+                targets = targets + drifts
             skipped = settings.past - self._past(generator)
             loss = weight * self._loss(inputs[:, skipped:], targets[:, skipped:])
             self._optimizer.zero_grad(set_to_none=True)
@@ -238,8 +241,15 @@ class Trainer:
     def _drifts(self, windows: int, generator: torch.Generator) -> Tensor:
         return draw_drifts(windows, self._data.training.targets.shape[1], self.settings.drift, generator)
 
+    def _make_objective(self) -> Objective:
+        settings = self.settings
+        if settings.rollout_steps == 0:
+            return Objective(settings)
+        frame = Frame(settings.frame)
+        return Objective(settings, RolloutError(settings.rollout_steps, self.inputs, self.outputs, frame))
+
     def _best_objective(self) -> Objective:
-        objective = Objective(self.settings)
+        objective = self._make_objective()
         with torch.no_grad():
             for parameter, tensor in zip(objective.parameters(), self._best_weights, strict=True):
                 parameter.copy_(tensor)

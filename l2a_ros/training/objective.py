@@ -24,6 +24,7 @@ from l2a_ros.learning.network import (
 )
 from l2a_ros.learning.normalization import Normalization
 from l2a_ros.learning.recurrent import Encoder
+from l2a_ros.training.rollout_error import RolloutError
 from l2a_ros.training.settings import TrainingSettings
 
 #: Share of the windows of a batch that ``rebal`` judges with an empty memory: the robot starts without a window.
@@ -35,11 +36,13 @@ class Objective(torch.nn.Module):
 
     Args:
         settings: how to train.
+        rollout_error: what judges rollouts, if the settings ask for some.
     """
 
-    def __init__(self, settings: TrainingSettings) -> None:
+    def __init__(self, settings: TrainingSettings, rollout_error: RolloutError | None = None) -> None:
         super().__init__()
         self.settings = settings
+        self._rollout_error = rollout_error
         sizes = layer_sizes(settings.hidden_sizes, settings.frame)
         generator = torch.Generator().manual_seed(settings.seed)
         layers = initial_weights(sizes, generator)
@@ -93,8 +96,27 @@ class Objective(torch.nn.Module):
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of a batch of windows: inputs ``(b, m + K, in)``, targets ``(b, m + K, out)``.
 
-        Of ``grbal`` m may be less than M; if it is none, the trained weights are judged as they are.
+        Of ``grbal`` m may be less than M; if it is none, the trained weights are judged as they are. The last
+        :meth:`rolled` windows are judged by rollouts.
         """
+        rolled = self.rolled(len(inputs))
+        single = len(inputs) - rolled
+        loss = self._single(inputs[:single], targets[:single])
+        if rolled == 0:
+            return loss
+        return (single * loss + rolled * self._rollouts(inputs[single:], targets[single:])) / len(inputs)
+
+    def rolled(self, windows: int) -> int:
+        """Return how many of the windows of a batch are judged by rollouts: the smaller half, or none."""
+        return 0 if self._rollout_error is None else windows // 2
+
+    def _rollouts(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        assert self._rollout_error is not None
+        past = 0 if self.settings.method == "mb" else inputs.shape[1] - self.settings.future
+        change = self._change(inputs[:, :past], targets[:, :past]) if past > 0 else None
+        return self._rollout_error(self.weights, inputs[:, past:], targets[:, past:], change)
+
+    def _single(self, inputs: Tensor, targets: Tensor) -> Tensor:
         settings = self.settings
         past = inputs.shape[1] - settings.future
         if settings.method == "grbal" and past > 0:

@@ -30,6 +30,9 @@ class TrainingSettings:
             normalised units (:mod:`l2a_ros.training.drift`); 0 for nothing.
         partial_windows: share of the batches that are adapted on fewer than M transitions, as at the beginning of a
             trial: on none to M - 1, evenly, and on none at all where there are fewer than it takes to begin.
+        rollout_steps: half of the windows of a batch are judged by rollouts of so many steps, predictions fed back,
+            instead of by single steps (:mod:`l2a_ros.training.rollout_error`); they have no drifts, since recorded
+            states do not drift. 0 for single steps alone.
         recurrent_size: units of the memory of ``rebal``.
         frame: where the network sees the state.
         meta_batch: windows per outer step of ``grbal`` and ``rebal``; ``mb`` takes as many transitions as they hold.
@@ -55,6 +58,7 @@ class TrainingSettings:
     first_order: bool = False
     drift: float = 0.0
     partial_windows: float = 0.0
+    rollout_steps: int = 0
     recurrent_size: int = 64
     frame: str = Frame.HEADING
     meta_batch: int = 32
@@ -89,6 +93,9 @@ class TrainingSettings:
             raise UserError(f"partial-windows must be a share between 0 and 1, not {self.partial_windows}")
         if self.partial_windows > 0.0 and find_method(self.method).shortest == 0:
             raise UserError(f"{self.method} never adapts on a window that is not full; leave --partial-windows out")
+        if not 0 <= self.rollout_steps <= self.future:
+            raise UserError(f"rollout-steps must be 0 to {self.future}, the transitions judged on (--future), "
+                            f"not {self.rollout_steps}")
         if self.rate_per not in ("layer", "unit"):
             raise UserError(f"rate-per must be layer or unit, not '{self.rate_per}'")
         if self.precision not in ("float32", "bfloat16"):
