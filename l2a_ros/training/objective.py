@@ -139,7 +139,8 @@ class Objective(torch.nn.Module):
     def _change(self, inputs: Tensor, targets: Tensor) -> list[Factors]:
         if self.encoder is not None:
             return self.encoder.change(self.weights, inputs, targets)
-        return inner_steps(self.weights, inputs, targets, self.rates, self.settings.inner_steps)[0]
+        settings = self.settings
+        return inner_steps(self.weights, inputs, targets, self.rates, settings.inner_steps, settings.first_order)[0]
 
     @torch.no_grad()
     def judge(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -86,6 +86,18 @@ def test_half_of_the_windows_are_judged_by_rollouts(method: str) -> None:
     assert all(bool(torch.isfinite(gradient).all()) and float(gradient.abs().max()) > 0.0 for gradient in gradients)
 
 
+def test_first_order_leaves_the_second_derivative_out_of_rollouts_too() -> None:
+    losses, gradients = [], []
+    for first_order in (False, True):
+        trainer = Trainer(recordings(6), dataclasses.replace(TINY, rollout_steps=4, first_order=first_order), 0.1)
+        x, y = trainer._data.training.gather(torch.arange(4), TINY.window)
+        loss = trainer.objective._rollouts(x, y)
+        losses.append(float(loss.detach()))
+        gradients.append(torch.autograd.grad(loss, list(trainer.objective.parameters()))[1])
+    assert losses[0] == losses[1]
+    assert float((gradients[0] - gradients[1]).norm()) > 1e-3 * float(gradients[0].norm())
+
+
 def test_windows_that_are_rolled_out_do_not_drift() -> None:
     """Recorded states do not drift, so a rollout could not be right."""
     trainer = Trainer(recordings(6), dataclasses.replace(TINY, drift=1.0, rollout_steps=4), 0.1)
