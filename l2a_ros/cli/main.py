@@ -13,6 +13,7 @@ import importlib
 import os
 import pkgutil
 import select
+import shlex
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -42,6 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``l2a``; return its exit status: 2 for bad input, 130 after Ctrl-C, 141 if nobody reads on (``| head``)."""
     args = make_parser().parse_args(arguments)
+    # As it could be typed again, for what keeps it; an experiment gives commands of its own.
+    args.command_line = "l2a " + shlex.join(sys.argv[1:] if arguments is None else arguments)
     try:
         status: int = args.run(args)
         sys.stdout.flush()

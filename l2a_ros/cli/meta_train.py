@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -137,7 +135,7 @@ class _Fit:
 
     def __init__(self, args: argparse.Namespace, settings: TrainingSettings, recordings: Batch) -> None:
         self._args, self._settings, self._recordings = args, settings, recordings
-        self._command = "l2a " + shlex.join(sys.argv[1:])
+        self._command: str = args.command_line
 
     def __call__(self, iteration: int, later: Sequence[Batch], start: Checkpoint | None, saved: Path) -> Trained:
         from dataclasses import replace

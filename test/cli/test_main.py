@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from l2a_ros.cli import meta_train
 from l2a_ros.cli.main import main, subcommands
 
 
@@ -63,6 +64,17 @@ def test_nobody_reads_on(tmp_path: Path) -> None:
                            capture_output=True, check=False)
     assert other.returncode == 1
     assert "BrokenPipeError: elsewhere" in other.stderr
+
+
+def test_what_was_asked_for_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's card keeps the command that made it, also of a training that an experiment begins."""
+    seen: list[str] = []
+    monkeypatch.setattr(meta_train, "run", lambda args: seen.append(args.command_line) or 0)
+    monkeypatch.setattr(sys, "argv", ["l2a", "meta-train", "--bags", "my data", "--out", "a.safetensors"])
+    assert main() == 0
+    assert main(["meta-train", "--bags", "b", "--out", "c.safetensors", "--method", "mb"]) == 0
+    assert seen == ["l2a meta-train --bags 'my data' --out a.safetensors",
+                    "l2a meta-train --bags b --out c.safetensors --method mb"]
 
 
 def test_a_bag_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
