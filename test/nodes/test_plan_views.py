@@ -273,6 +273,7 @@ def test_looking_changes_no_command() -> None:
         assert np.all(np.array(alone) > 0.0)
         arrays = viewer.of(names.PLAN_MARKERS)
         assert 2 <= len(arrays) <= 2.0 * seconds + 1.0, "twice a second"
+        gaps = []
         plans = dict(zip(viewer.stamps(names.PLAN), viewer.of(names.PLAN), strict=True))
         for message in arrays:
             markers = checked(message)
@@ -282,8 +283,10 @@ def test_looking_changes_no_command() -> None:
             if stamp in plans:
                 np.testing.assert_allclose(plan, path_points(plans[stamp]), atol=1e-6)
             assert plan.shape == trained.shape == (10, 2)
-            assert np.abs(plan - trained).max() > 0.005, "the model is adapted"
+            gaps.append(np.abs(plan - trained).max())
             assert len(markers[CANDIDATES].points) >= 30 * 18
+        # Which plans are drawn depends on the time; without adaptation it is below 2e-3 (next test).
+        assert max(gaps) > 0.003, "the model is adapted"
 
 
 def test_without_adaptation_both_models_predict_the_same() -> None:

@@ -171,7 +171,8 @@ def test_message_published_just_before_the_signal_is_in_the_bag(talker: Node, tm
 
 
 def test_killed_recorder_leaves_what_it_had_flushed(talker: Node, tmp_path: Path) -> None:
-    publisher = talker.create_publisher(ROBOT_STATE.type, ROBOT_STATE.name, ROBOT_STATE.qos)
+    # Deep enough for all that is said before a busy recorder has found the publisher.
+    publisher = talker.create_publisher(ROBOT_STATE.type, ROBOT_STATE.name, 200)
     recorder = start_recorder(tmp_path / "bag")
     until_heard(publisher, example(JointState, 0))
     for index in range(1, 40):
