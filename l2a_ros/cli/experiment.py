@@ -104,10 +104,12 @@ def _list(experiment: Experiment, jobs: Sequence[TrialJob]) -> None:
 def _prepare(experiment: Experiment) -> None:
     from l2a_ros.cli.main import main
     from l2a_ros.errors import UserError
+    from l2a_ros.training.fit import progress_file
 
     for each in experiment.preparations:
-        # Collections and trainings go on where they were stopped; a folder may be there with a part of its bags.
-        if each.makes.is_file():
+        # Collections and trainings go on where they were stopped: a folder may be there with a part of its bags, a
+        # model of some epochs beside its progress.
+        if each.makes.is_file() and not progress_file(each.makes).exists():
             continue
         print(f"l2a {' '.join(each.command)}", flush=True)
         if main(each.command) or not each.makes.exists():

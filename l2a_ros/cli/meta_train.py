@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     from l2a_ros.learning.checkpoint import load_checkpoint, save_checkpoint
     from l2a_ros.training.aggregate import aggregate, fingerprint
+    from l2a_ros.training.fit import progress_file
 
     settings = training_settings(args)
     start = None if args.start is None else load_checkpoint(args.start, settings.method)
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         recordings = _read(args.bags, args.control_period)
         fit = _Fit(args, settings, recordings)
         if args.aggregate == 0:
-            saved = args.out.with_name(args.out.name + ".progress")
+            saved = progress_file(args.out)
             results = [fit(0, [], start, saved)]
         else:
             folder = args.out.with_name(args.out.name + ".rollouts")

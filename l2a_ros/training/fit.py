@@ -63,6 +63,11 @@ def _judged(report: EpochReport) -> float:
     return report.after if math.isfinite(report.after) else math.inf
 
 
+def progress_file(checkpoint: Path) -> Path:
+    """Return the file that lies beside a model until its training is finished."""
+    return checkpoint.with_name(checkpoint.name + ".progress")
+
+
 class Workers(Protocol):
     """Processes that train one model together: each draws the same windows and takes its share of them."""
 

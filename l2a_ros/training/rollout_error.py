@@ -12,8 +12,8 @@ from torch import Tensor
 
 from l2a_ros.learning.network import Change, Weights, forward
 from l2a_ros.learning.normalization import Normalization
-from l2a_ros.robot.frames import apply_change, model_input
-from l2a_ros.robot.layout import INPUT_STATE_NAMES, MAP_INPUT_STATE_NAMES, STATE, Frame
+from l2a_ros.robot.frames import apply_change, frame_tables, model_input
+from l2a_ros.robot.layout import STATE, Frame
 
 
 class RolloutError:
@@ -28,7 +28,7 @@ class RolloutError:
 
     def __init__(self, steps: int, inputs: Normalization, outputs: Normalization, frame: Frame) -> None:
         self._steps, self._inputs, self._outputs, self._frame = steps, inputs, outputs, frame
-        self._seen = STATE.indices(INPUT_STATE_NAMES if frame is Frame.HEADING else MAP_INPUT_STATE_NAMES)
+        self._seen = list(frame_tables(frame).seen)
 
     def __call__(self, weights: Weights, inputs: Tensor, targets: Tensor, change: Change | None = None) -> Tensor:
         """Return the mean squared error of all stretches that fit into the windows one after the other.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,7 +23,10 @@ from l2a_ros.experiments import manager
 from l2a_ros.experiments.definition import Condition, Variant, load_experiment
 from l2a_ros.experiments.planning import PlanningSettings
 from l2a_ros.experiments.trial_run import TrialJob, run_trial
+from l2a_ros.learning.checkpoint import load_checkpoint
 from l2a_ros.learning.checkpoint_file import shipped_checkpoint
+from l2a_ros.training.collect import Recording, record_random_driving
+from l2a_ros.training.fit import progress_file
 
 #: Small, so that a trial takes a second.
 PLANNING = PlanningSettings(candidates=24, horizon=5)
@@ -115,6 +119,34 @@ def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert read(run_trial(alone)) == read(jobs[-1].folder)
     runs = json.loads((out / "run.json").read_text())["runs"]
     assert runs[-1]["trials"] == 6 - len(finished)
+
+
+def test_a_training_that_was_killed_is_finished_first(tmp_path: Path) -> None:
+    """It leaves the model of its best epoch so far, which must not pass for the one that was asked for."""
+    for seed in range(2):
+        (tmp_path / "bags").mkdir(exist_ok=True)
+        record_random_driving(Recording(tmp_path / "bags" / str(seed), "carpet", seed, 60, 0.1))
+    model = tmp_path / "model.safetensors"
+    words = ["meta-train", "--bags", str(tmp_path / "bags"), "--method", "mb", "--out", str(model), "--hidden", "8",
+             "--past", "4", "--future", "4", "--epochs", "400", "--patience", "1000", "--threads", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "l2a_ros.cli", *words], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    while not (model.exists() and progress_file(model).exists()):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert load_checkpoint(model).card.training["epochs_run"] < 400
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump({
+        "duration": 1.0, "variants": [{"method": "mb", "checkpoint": str(model)}],
+        "prepare": [{"makes": str(model), "command": shlex.join(words)}],
+        "planning": {"candidates": 24, "horizon": 5}, "conditions": [{"name": "plain", "path": "straight"}]}))
+    assert main(["experiment", "run", str(file), "--out", str(tmp_path / "out"), "--no-pictures"]) == 0
+    assert not progress_file(model).exists()
+    card = load_checkpoint(model).card
+    assert card.training["epochs_run"] == 400
+    assert card.command == f"l2a {shlex.join(words)}"
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ def is_held(segment: str) -> bool:
     except BlockingIOError:
         return True
     except FileNotFoundError:
-        return False
+        pass
     return False
 
 
