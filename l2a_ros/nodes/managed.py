@@ -60,6 +60,11 @@ class ManagedNode(LifecycleNode):
     def cleanup(self) -> None:
         """Undo what ``configure`` did, except its topics and services: those are closed for it."""
 
+    def destroy_node(self) -> None:
+        """End the node at once: rclpy forgets its state machine, which holds the participant until it is collected."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _interfaces(self) -> dict[Any, Callable[[Any], bool]]:
         return {**dict.fromkeys(self.publishers, self.destroy_publisher),
                 **dict.fromkeys(self.subscriptions, self.destroy_subscription),

@@ -180,6 +180,7 @@ class NodeThread:
         self.node.exit_code = 0
         self._thread.join(10.0)
         self.node.destroy_node()
+        self._executor.shutdown()
         rclpy.shutdown()
         if kind is None:
             assert alive and self.failure is None, f"the node died: {self.failure!r}"
