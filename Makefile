@@ -21,7 +21,7 @@ demo: $(STAMP)  ## run a line-following trial of 20 s: ROS 2 nodes, a simulated 
 	@$(BIN)/l2a sim --path straight --duration 20 --out $(DEMO)
 
 test: lint  ## run all checks and tests
-	@$(BIN)/python -m pytest --durations=40
+	@scripts/run_tests $(BIN)/python
 
 lint: $(STAMP)  ## check style and types
 	@$(BIN)/ruff check .

@@ -21,6 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 #: Domain ids whose ports no other program is given (Linux).
 DOMAINS = range(1, 101)
+#: Folders whose tests are run one by one: whole ROS graphs, or nodes beside the clock.
+ALONE = {"benchmarks", "bringup", "cli", "contract", "driver", "launch", "nodes", "scenario", "timing"}
 #: Marks the processes that a test has started, whatever became of their parents.
 MARK = "L2A_ROS_TEST"
 
@@ -49,6 +51,13 @@ def _kill_marked(mark: str) -> None:
                 process.kill()
         except psutil.Error:
             continue
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what must not have other tests beside it."""
+    for item in items:
+        if ALONE.intersection(item.path.relative_to(Path(__file__).parent).parts):
+            item.add_marker(pytest.mark.alone)
 
 
 def _end_participants() -> None:
