@@ -103,17 +103,26 @@ class RunNote:
     def __init__(self, out: Path, experiment: Experiment, started: str, workers: int) -> None:
         self._file = out / RUN
         self._entry = {"started": started, "workers": workers}
+        self._seeds = list(experiment.seeds)
         self._checkpoints = {each.name: {"file": each.checkpoint.name, "id": load_checkpoint(each.checkpoint).id,
                                          "command": load_checkpoint(each.checkpoint).card.command}
                              for each in experiment.variants}
+        # A run that is killed has said which trials were asked for.
+        self._write(self._runs())
 
     def add(self, seconds: float, trials: int) -> None:
         """Add one run: how long it took, s, and how many trials it was to do."""
-        before: dict[str, Any] = {}
-        if self._file.is_file():
-            before = json.loads(self._file.read_text(encoding="utf-8"))
-        runs = [*before.get("runs", []), {**self._entry, "seconds": round(seconds, 1), "trials": trials}]
-        content = {"started": runs[0]["started"], "seconds": round(sum(run["seconds"] for run in runs), 1),
-                   "workers": self._entry["workers"], "version": l2a_ros.__version__,
-                   "checkpoints": self._checkpoints, "runs": runs}
+        self._write([*self._runs(), {**self._entry, "seconds": round(seconds, 1), "trials": trials}])
+
+    def _runs(self) -> list[dict[str, Any]]:
+        if not self._file.is_file():
+            return []
+        runs: list[dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8")).get("runs", [])
+        return runs
+
+    def _write(self, runs: list[dict[str, Any]]) -> None:
+        content = {"started": (runs or [self._entry])[0]["started"],
+                   "seconds": round(sum(run["seconds"] for run in runs), 1) if runs else None,
+                   "workers": self._entry["workers"],
+                   "version": l2a_ros.__version__, "seeds": self._seeds, "checkpoints": self._checkpoints, "runs": runs}
         write_file(self._file, (json.dumps(content, indent=2) + "\n").encode())

@@ -76,7 +76,8 @@ def load_results(out: Path) -> Results:
     found = find_trials(out)
     text, content, notes = _definition(out)
     title, description = str(content.get("title") or out.name), str(content.get("description") or "").strip()
-    variants, conditions, seeds = _asked(out, notes) if text else ([], [], [])
+    run = _run(out, notes)
+    variants, conditions, seeds = _asked(out, run, notes) if text else ([], [], [])
     variants = _with(variants, (trial.variant for trial in found.trials))
     conditions = _with(conditions, (trial.condition for trial in found.trials))
     seeds = sorted({*seeds, *(trial.seed for trial in found.trials)})
@@ -86,7 +87,7 @@ def load_results(out: Path) -> Results:
                                       for seed in seeds) if each not in there)
     claims = read_claims(content.get("claims"), variants, conditions)
     return Results(out, title, description, text, tuple(variants), tuple(conditions), tuple(seeds), found, cells,
-                   missing, tuple(claims), tuple(judge(claims, cells.values())), _run(out, notes), tuple(notes))
+                   missing, tuple(claims), tuple(judge(claims, cells.values())), run, tuple(notes))
 
 
 def _definition(out: Path) -> tuple[str, Mapping[str, Any], list[str]]:
@@ -102,15 +103,16 @@ def _definition(out: Path) -> tuple[str, Mapping[str, Any], list[str]]:
     return text, content if isinstance(content, Mapping) else {}, []
 
 
-def _asked(out: Path, notes: list[str]) -> tuple[list[str], list[str], list[int]]:
+def _asked(out: Path, run: Mapping[str, Any], notes: list[str]) -> tuple[list[str], list[str], list[int]]:
     """Return the variants, conditions and seeds that were asked for; nothing where they cannot be told any more."""
     try:
         experiment = load_experiment(out / DEFINITION)
     except UserError as error:
         notes.append(f"{error}; so what was asked for is taken from what is on disk")
         return [], [], []
+    # The last run may have been told to do with fewer seeds than the file has, or with more.
     return ([each.name for each in experiment.variants], [each.name for each in experiment.conditions],
-            list(experiment.seeds))
+            list(run.get("seeds") or experiment.seeds))
 
 
 def _with(names: Sequence[str], more: Iterable[str]) -> list[str]:

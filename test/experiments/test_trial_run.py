@@ -22,6 +22,7 @@ from l2a_ros.experience.dataset import read_recordings
 from l2a_ros.experiments import manager
 from l2a_ros.experiments.definition import Condition, Variant, load_experiment
 from l2a_ros.experiments.planning import PlanningSettings
+from l2a_ros.experiments.results import load_results
 from l2a_ros.experiments.trial_run import TrialJob, run_trial
 from l2a_ros.learning.checkpoint import load_checkpoint
 from l2a_ros.learning.checkpoint_file import shipped_checkpoint
@@ -119,6 +120,18 @@ def test_killed_and_gone_on_with(tmp_path: Path) -> None:
     assert read(run_trial(alone)) == read(jobs[-1].folder)
     runs = json.loads((out / "run.json").read_text())["runs"]
     assert runs[-1]["trials"] == 6 - len(finished)
+
+
+def test_fewer_seeds_than_the_file_has_are_a_whole_experiment(tmp_path: Path) -> None:
+    file, out = write_experiment(tmp_path), tmp_path / "out"
+    command = ["experiment", "run", str(file), "--out", str(out), "--no-pictures", "--workers", "1"]
+    assert main([*command, "--seeds", "1"]) == 0
+    results = load_results(out)
+    assert (results.planned, results.seeds, results.missing) == (2, (0,), ())
+    assert main([*command, "--seeds", "2"]) == 0
+    assert (load_results(out).planned, load_results(out).missing) == (4, ())
+    (out / "run.json").unlink()
+    assert len(load_results(out).missing) == 2
 
 
 def test_a_training_that_was_killed_is_finished_first(tmp_path: Path) -> None:
