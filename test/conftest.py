@@ -15,9 +15,14 @@ from typing import IO
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before torch is imported anywhere: small networks are slower with several threads, much slower on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The machine is shared: no example takes too long.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 #: Domain ids whose ports no other program is given (Linux).
 DOMAINS = range(1, 101)

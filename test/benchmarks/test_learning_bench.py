@@ -42,7 +42,7 @@ class Ticking:
         return self.now
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_every_window_is_a_task_of_its_own_and_comes_again(seed: int) -> None:
     windows, again, other = (SMALL.windows(i) for i in (seed, seed, seed + 1))

@@ -324,7 +324,7 @@ def test_bad_wire_for_minutes() -> None:
     assert bench.session.dropped["checksum"] > 500
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.one_of(
     st.binary(max_size=120),
     st.builds(lambda kind, data: encode_rx16(1, 40, Packet(kind, data).encode()), st.integers(0, 255),

@@ -63,7 +63,7 @@ def turning(rate: float = 40.0, count: int = 10, period: float = 20.0) -> LegFil
 # Angles and rates ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(steps=st.lists(st.floats(1.0, 60.0), min_size=3, max_size=40), start=st.floats(-3.0, 6.0),
        rate=st.floats(-55.0, 55.0), wrap=st.sampled_from(WRAPS), later=st.floats(0.0, 50.0))
 def test_constant_rate_is_exact_whatever_the_stamps_and_wraps(steps: list[float], start: float, rate: float, wrap: str,
@@ -90,7 +90,7 @@ def test_angles_go_on_over_many_turns(wrap: str) -> None:
     np.testing.assert_allclose(at(legs, 199 * 20.0).angles - first, [199 * 0.8, -199 * 0.5], atol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(steps=st.lists(st.floats(8.0, 30.0), min_size=4, max_size=20), window=st.floats(0.0, 0.2),
        noise=st.integers(0, 2**31))
 def test_rate_is_the_slope_of_the_window(steps: list[float], window: float, noise: int) -> None:
@@ -158,7 +158,7 @@ def test_first_sample_and_one_after_a_gap_have_the_rates_of_the_driver() -> None
 # Glitches ------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(rate=st.floats(-20.0, 60.0), size=st.floats(1.5, 1e5), sign=st.sampled_from([-1.0, 1.0]),
        period=st.sampled_from([5.0, 10.0, 20.0]))
 def test_large_glitch_never_shows(rate: float, size: float, sign: float, period: float) -> None:

@@ -24,7 +24,7 @@ def value(low_pass: LowPass) -> tuple[float, ...]:
     return low_pass.value
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 100), numbers, numbers), min_size=1, max_size=10), st.floats(0.03, 1.0))
 def test_solves_the_differential_equation(samples: list[tuple[int, float, float]], constant: float) -> None:
     low_pass, expected, ms = LowPass(constant), np.array([1.0, -2.0]), 0

@@ -167,7 +167,7 @@ def test_stamp_of_another_clock_does_not_poison_a_source() -> None:
     assert named(estimator)["battery_voltage"] == pytest.approx(3.8, abs=0.1)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 2**31))
 def test_order_between_sources_does_not_matter(seed: int) -> None:
     """Within a tick each source in its own order, interleaved at random as over DDS: bit for bit the same state."""

@@ -93,7 +93,7 @@ def walk(count: int = 40, offset: int = 0) -> list[tuple[int, PoseSample | ImuSa
     return logged
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(truth_delay=st.integers(0, 900), pose_delay=st.integers(0, 300), shift=st.integers(0, 9))
 def test_filter_knows_what_had_been_logged_and_nothing_else(truth_delay: int, pose_delay: int, shift: int) -> None:
     logged: list[tuple[int, PoseSample | ImuSample | Truth]] = []

@@ -73,7 +73,7 @@ def test_constant_drift_gives_constant_relative_errors() -> None:
     np.testing.assert_allclose(relative_errors(still, spinning, 0.5).angles, 0.1, rtol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_a_rigid_motion_of_the_world_changes_nothing_that_is_relative_or_aligned(seed: int) -> None:
     truth = walk(60, seed)
@@ -119,7 +119,7 @@ def test_pairs_are_as_far_apart_as_they_should_be() -> None:
     assert len(pairs(stamps, 0.004)[0]) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(steps=st.lists(st.integers(1, 40), min_size=1, max_size=60), interval=st.floats(0.001, 0.3))
 def test_pairs_of_irregular_stamps_are_the_nearest(steps: list[int], interval: float) -> None:
     stamps = START + np.cumsum([0, *steps]) * 1_000_000

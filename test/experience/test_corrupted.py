@@ -146,7 +146,7 @@ def check(ticks: int, delay: int, damage: Damage, storage: StoragePlugin | None)
     assert clean_report.lost[Cut.NO_COMMAND] == first
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data(), st.integers(2, 30), st.sampled_from([0, 0, 30 * MS, STEP]))
 def test_corrupted_twin(data: st.DataObject, ticks: int, delay: int) -> None:
     check(ticks + 1, delay, data.draw(damages(2 * ticks + 2)), None)
@@ -154,7 +154,7 @@ def test_corrupted_twin(data: st.DataObject, ticks: int, delay: int) -> None:
 
 @pytest.mark.parametrize("storage", list(StoragePlugin))
 def test_corrupted_twin_in_a_real_bag(storage: StoragePlugin) -> None:
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(st.data(), st.integers(10, 30), st.sampled_from([0, 30 * MS]))
     def run(data: st.DataObject, ticks: int, delay: int) -> None:
         check(ticks, delay, data.draw(damages(2 * ticks)), storage)
@@ -162,7 +162,7 @@ def test_corrupted_twin_in_a_real_bag(storage: StoragePlugin) -> None:
     run()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.permutations(range(60)), st.dictionaries(st.integers(0, 59), st.integers(0, 5000)))
 def test_order_and_repeats_alone_change_nothing(order: list[int], repeated: dict[int, int]) -> None:
     clean = drive(30, 20 * MS)

@@ -49,7 +49,7 @@ def played(messages: list[BagMessage], plan: TickPlan | None = None) -> list[Eve
     return list(with_ticks(ordered(messages, NAMES, plan.source), plan))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(2, 12), st.integers(0, 50 * MILLI), st.integers(0, LOOKAHEAD))
 def test_everything_comes_once_and_in_order(ticks: int, latency: int, late: int) -> None:
     messages = recorded(ticks, latency, late)
@@ -64,7 +64,7 @@ def test_everything_comes_once_and_in_order(ticks: int, latency: int, late: int)
             assert all(moment > event.time for moment in after), "what was there is known"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=30), st.booleans())
 def test_the_loop_ticks_where_states_are_missing(steps: list[int], has_source: bool) -> None:
     stamps, now = [SECOND], SECOND
@@ -114,7 +114,7 @@ def test_one_stamp_from_elsewhere_does_not_turn_back_time() -> None:
     assert sum(each.name == "imu/data_raw" for each in events) == 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0.0, 2.0), st.floats(0.1, 2.0))
 def test_a_part_is_a_part(start: float, duration: float) -> None:
     events = played(recorded(25, 0, 0))
@@ -134,7 +134,7 @@ def test_a_part_begins_with_the_path_from_before() -> None:
     assert [each.time for each in chosen] == sorted(each.time for each in chosen)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 3 * GAP), min_size=1, max_size=20))
 def test_the_clock_never_stands_still_nor_runs_back(steps: list[int]) -> None:
     moments, now = [], SECOND

@@ -167,7 +167,7 @@ def test_a_path_is_played(tmp_path: Path) -> None:
 # Commands ------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 2, 2, 2]), st.integers(0, PERIOD * 3 // 2)), min_size=3,
                 max_size=25))
 def test_the_learner_sees_the_transitions_that_it_saw_live(ticks: list[tuple[int, int]]) -> None:

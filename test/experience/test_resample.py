@@ -52,7 +52,7 @@ def test_pace_of_almost_nothing(count: int) -> None:
     assert np.isnan(usual_interval(stamps_every(STEP, count)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.integers(-15, 15), min_size=2, max_size=60), st.sets(st.integers(0, 59)))
 def test_jitter_and_missing_states_never_make_a_recording_fast(jitter: list[int], missing: set[int]) -> None:
     """Else a recording at the control period would not be taken as it is."""
@@ -65,7 +65,7 @@ def test_jitter_and_missing_states_never_make_a_recording_fast(jitter: list[int]
 # States --------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_resampling_at_the_control_period_changes_nothing(count: int, seed: int) -> None:
     stamps = stamps_every(STEP, count)
@@ -87,7 +87,7 @@ def test_a_grid_that_meets_samples_takes_them_bit_for_bit(each: int) -> None:
     np.testing.assert_array_equal(run.states, states[::each])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(8, 55), st.integers(2, 100), st.lists(st.integers(-100, 100), min_size=1, max_size=20))
 def test_constant_motion_is_recovered_whatever_the_rate_and_the_jitter(interval: int, count: int,
                                                                        jitter: list[int]) -> None:
@@ -104,7 +104,7 @@ def test_constant_motion_is_recovered_whatever_the_rate_and_the_jitter(interval:
     np.testing.assert_allclose(run.states[:, sure], states_at(run.stamps)[:, sure], atol=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(5, 260), st.sampled_from(["good"] * 10 + ["nan", "moved"])), min_size=1,
                 max_size=60))
 def test_nothing_is_made_up_and_nothing_crosses_a_break(steps: list[tuple[int, str]]) -> None:
@@ -179,7 +179,7 @@ def in_force(moments: list[int], rates: list[float]) -> CommandsInForce:
     return CommandsInForce(np.array(moments, dtype=np.int64) * MS, np.array([[rate, rate + 1] for rate in rates]), STEP)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 90), st.floats(1, 60)), min_size=1, max_size=12), st.integers(0, 500),
        st.integers(1, 200))
 def test_average_is_the_one_of_every_millisecond(steps: list[tuple[int, float]], begin: int, length: int) -> None:
@@ -329,7 +329,7 @@ def test_slow_recording_gives_nothing_and_says_so(tmp_path: Path, interval: int)
     assert read_recordings([tmp_path / "bag"], interval / 1000)[1].transitions > 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(20, 100))
 def test_no_rate_gives_more_than_there_is(interval: int) -> None:
     """A grid never has more moments than control periods, and never reaches beyond the last sample."""

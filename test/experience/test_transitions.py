@@ -61,7 +61,7 @@ def test_effective_action(fraction: float, expected: list[float]) -> None:
     np.testing.assert_allclose(effective_action(np.array([10.0, 50.0]), np.array([30.0, 10.0]), fraction), expected)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0, 60), st.floats(0, 60), st.integers(0, 100))
 def test_effective_action_is_the_time_average(previous: float, current: float, late_ms: int) -> None:
     held = [previous] * late_ms + [current] * (100 - late_ms)
@@ -418,7 +418,7 @@ events = st.builds(
     delay=st.sampled_from([0.0, 0.0, 0.02, 0.1]))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(events, max_size=60), st.integers(1, 20), st.sampled_from([None, 1, 4, 16]))
 def test_no_window_ever_crosses_a_cut(stream: list[Event], seed: int, capacity: int | None) -> None:
     """Against a slow version that looks at the whole stream at once."""

@@ -97,7 +97,7 @@ def test_cells_have_the_intervals_of_their_trials(out: Path, trials: list[TrialR
         assert bool(row["mean_cost_after_onset_per_step_mean"]) == struck
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.randoms(), st.integers(0, 16))
 def test_order_does_not_matter_and_nothing_is_lost(trials: list[TrialResult], random: object, kept: int) -> None:
     some = list(trials)

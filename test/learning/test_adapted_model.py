@@ -63,7 +63,7 @@ def refusal(data: bytes) -> str:
     return text
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.text(max_size=20), st.sampled_from(method_names()),
        st.sampled_from(AdaptationStatus), sizes, st.integers(0, 9), st.booleans(), st.lists(st.booleans(), max_size=4))
 def test_round_trip(stamp: int, version: int, checkpoint_id: str, method: str, status: AdaptationStatus,
@@ -97,13 +97,13 @@ def test_size_on_the_wire_is_small() -> None:
     assert 2_000_000 < size(16, dense=[True]) < 2_200_000
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.booleans())
 def test_garbage(data: bytes, framed: bool) -> None:
     refusal(struct.pack("<Q", len(data)) + data if framed else data)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.floats(0.0, 1.0, exclude_max=True))
 @pytest.mark.parametrize("tensors", [TENSORS, DENSE], ids=["factors", "differences"])
 def test_truncated(tensors: dict[str, Tensor], part: float) -> None:
@@ -111,7 +111,7 @@ def test_truncated(tensors: dict[str, Tensor], part: float) -> None:
     refusal(data[:int(part * len(data))])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
 @pytest.mark.parametrize("tensors", [TENSORS, DENSE], ids=["factors", "differences"])
 def test_changed_bytes_are_refused_or_read(tensors: dict[str, Tensor], changes: list[tuple[float, int]]) -> None:
@@ -132,7 +132,7 @@ json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats
                            max_leaves=5)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(CARD)), json_values, min_size=1, max_size=5))
 def test_any_card(entries: dict[str, Any]) -> None:
     try:

@@ -133,7 +133,7 @@ def test_missing(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path)
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(part=st.floats(0.0, 1.0, exclude_max=True))
 def test_truncated_anywhere(tmp_path: Path, part: float) -> None:
     content = write(tmp_path / "whole.safetensors").read_bytes()
@@ -142,7 +142,7 @@ def test_truncated_anywhere(tmp_path: Path, part: float) -> None:
     assert "damaged or truncated" in refusal(path)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_random_bytes(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "random.safetensors"
@@ -153,7 +153,7 @@ def test_random_bytes(tmp_path: Path, data: bytes) -> None:
     refusal(path)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(positions=st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=1, max_size=4), value=st.integers(0, 255),
        header=st.booleans())
 def test_changed_bytes_are_refused_or_harmless(tmp_path: Path, positions: list[float], value: int,

@@ -77,7 +77,7 @@ def errors(ours: list[Tensor], theirs: list[Tensor]) -> list[float]:
             for a, b in zip(ours, theirs, strict=True)]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(seeds, hidden_sizes, batches, counts, counts, numbers_of_steps, st.booleans(), st.booleans())
 def test_numbers_of_torch_func(seed: int, hidden: list[int], batch: int, past: int, future: int, steps: int,
                                per_layer: bool, first_order: bool) -> None:
@@ -90,7 +90,7 @@ def test_numbers_of_torch_func(seed: int, hidden: list[int], batch: int, past: i
     assert max(errors([ours.detach(), *our_gradients], [theirs.detach(), *their_gradients])) < 1e-9
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, hidden_sizes, numbers_of_steps, st.booleans())
 def test_numbers_of_the_composition(seed: int, hidden: list[int], steps: int, first_order: bool) -> None:
     """Steps of the same form, left to autograd; a factor on the loss passes through."""
@@ -102,7 +102,7 @@ def test_numbers_of_the_composition(seed: int, hidden: list[int], steps: int, fi
                       list(torch.autograd.grad(3.0 * theirs, [*flat, rates])))) < 1e-9
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, hidden_sizes, batches, counts, counts, numbers_of_steps, st.booleans())
 def test_a_step_size_per_unit(seed: int, hidden: list[int], batch: int, past: int, future: int, steps: int,
                               first_order: bool) -> None:

@@ -70,7 +70,7 @@ def dense(factors: Factors) -> tuple[Tensor, Tensor]:
     return factors.backward.mT @ factors.forward, factors.backward.sum(dim=-2)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, hidden_sizes, windows, inputs, outputs)
 def test_forward_is_the_plain_network(seed: int, hidden: list[int], m: int, n_in: int, n_out: int) -> None:
     weights = random_weights([n_in, *hidden, n_out], seed)
@@ -78,7 +78,7 @@ def test_forward_is_the_plain_network(seed: int, hidden: list[int], m: int, n_in
     torch.testing.assert_close(forward(weights, x), plain_forward(flatten(weights), x))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, hidden_sizes, windows, inputs, outputs)
 def test_gradient_is_that_of_autograd(seed: int, hidden: list[int], m: int, n_in: int, n_out: int) -> None:
     weights = random_weights([n_in, *hidden, n_out], seed)
@@ -94,7 +94,7 @@ def test_gradient_is_that_of_autograd(seed: int, hidden: list[int], m: int, n_in
         assert_relative(bias, expected[2 * i + 1])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seeds, hidden_sizes, windows, st.integers(1, 4))
 def test_batched_gradient_is_that_of_torch_func(seed: int, hidden: list[int], m: int, batch: int) -> None:
     """Every window of a batch at once, against the functional gradient mapped over the batch."""
@@ -111,7 +111,7 @@ def test_batched_gradient_is_that_of_torch_func(seed: int, hidden: list[int], m:
         assert_relative(bias, expected[2 * i + 1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, hidden_sizes, windows, st.integers(1, 4), st.floats(1e-3, 0.3))
 def test_steps_are_those_on_explicit_weights(seed: int, hidden: list[int], m: int, steps: int, rate: float) -> None:
     sizes = [5, *hidden, 4]
@@ -127,7 +127,7 @@ def test_steps_are_those_on_explicit_weights(seed: int, hidden: list[int], m: in
     assert_relative(forward(weights, elsewhere, change), plain_forward(expected, elsewhere))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seeds, hidden_sizes, st.lists(st.integers(1, 3), min_size=1, max_size=2), st.integers(1, 3))
 def test_a_batch_of_windows_is_each_window_alone(seed: int, hidden: list[int], shape: list[int], steps: int) -> None:
     weights = random_weights([4, *hidden, 3], seed)
@@ -142,7 +142,7 @@ def test_a_batch_of_windows_is_each_window_alone(seed: int, hidden: list[int], s
         torch.testing.assert_close(together[at], forward(weights, future[at], alone))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seeds, hidden_sizes, st.integers(1, 5), st.integers(1, 5), st.integers(1, 3))
 def test_meta_gradient_goes_through_the_steps(seed: int, hidden: list[int], past: int, future: int,
                                               steps: int) -> None:
@@ -220,7 +220,7 @@ def test_step_in_single_precision_at_the_size_of_the_robot() -> None:
     assert numbers < 0.1 * sum(tensor.numel() for tensor in flat), "the point of the factors is that they are small"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, hidden_sizes, st.integers(1, 6))
 def test_materialised_weights_predict_what_the_change_predicts(seed: int, hidden: list[int], rank: int) -> None:
     """Any factors, not only those of a gradient step."""

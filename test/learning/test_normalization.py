@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from l2a_ros.learning.normalization import SMALLEST_SPREAD, Normalization
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.integers(2, 50), st.integers(1, 8), st.floats(-100, 100), st.floats(0.01, 100))
 def test_round_trip(seed: int, samples: int, size: int, offset: float, spread: float) -> None:
     generator = torch.Generator().manual_seed(seed)

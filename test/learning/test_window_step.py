@@ -34,7 +34,7 @@ def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
     assert float((ours - theirs).abs().max()) <= tolerance * float(theirs.abs().max())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31), st.lists(st.integers(1, 9), max_size=3), st.integers(1, 7), st.integers(1, 3))
 def test_it_is_the_plain_step(seed: int, hidden: list[int], past: int, steps: int) -> None:
     weights = random_weights([5, *hidden, 4], seed)

@@ -466,7 +466,7 @@ def test_in_a_world_that_is_late_every_prediction_comes_true(periods: int) -> No
     assert compared >= 6
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 25), min_size=2, max_size=6))
 def test_what_holds_when_follows_from_what_was_sent(delays: list[int]) -> None:
     """With delays that change from tick to tick a command may be overtaken by the next, or wait for long."""

@@ -83,7 +83,7 @@ def by_torch(weights: Weights, frame: Frame, state: np.ndarray, actions: np.ndar
 
 
 @pytest.mark.parametrize("kernel", SINGLE)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, sizes, counts, st.integers(1, 20), st.integers(1, 4), frames)
 def test_single_precision_is_pytorch(kernel: Kernel, seed: int, hidden: list[int], count: int, horizon: int,
                                      threads: int, frame: Frame) -> None:
@@ -138,7 +138,7 @@ def assert_steps_are_right(kernel: Kernel, weights: Weights, frame: Frame, state
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, sizes, counts, st.integers(1, 20), st.integers(1, 4), frames)
 def test_each_step_is_within_what_rounding_explains(kernel: Kernel, seed: int, hidden: list[int], count: int,
                                                     horizon: int, threads: int, frame: Frame) -> None:
@@ -158,7 +158,7 @@ def test_bfloat16_is_bfloat16() -> None:
 
 
 @pytest.mark.skipif(not {Kernel.AVX2, Kernel.AVX512} <= set(KERNELS), reason="this processor has no AVX-512")
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seeds, sizes, counts, st.integers(1, 20), frames)
 def test_wide_vectors_give_the_same_bits(seed: int, hidden: list[int], count: int, horizon: int, frame: Frame) -> None:
     weights, (state, actions) = network(seed, hidden, frame), problem(seed, count, horizon)
@@ -167,7 +167,7 @@ def test_wide_vectors_give_the_same_bits(seed: int, hidden: list[int], count: in
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seeds, sizes, counts, st.integers(1, 6), frames)
 def test_neither_threads_nor_company_change_a_bit(kernel: Kernel, seed: int, hidden: list[int], count: int,
                                                   horizon: int, frame: Frame) -> None:
@@ -222,7 +222,7 @@ def finite(trajectories: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seeds, sizes, st.sampled_from([2, 7, 15, 30]), frames)
 def test_action_that_is_no_number_spoils_its_candidate_from_there_on(kernel: Kernel, seed: int, hidden: list[int],
                                                                      count: int, frame: Frame) -> None:
@@ -241,7 +241,7 @@ def test_action_that_is_no_number_spoils_its_candidate_from_there_on(kernel: Ker
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seeds, sizes, frames)
 def test_infinite_action_never_looks_better_than_with_pytorch(kernel: Kernel, value: float, seed: int,
                                                               hidden: list[int], frame: Frame) -> None:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 
@@ -22,7 +22,6 @@ def rng(seed: int = 0) -> np.random.Generator:
 UNEVEN = ActionBounds(np.array([0.1, -1.0 / 3.0]), np.array([0.7, 1e3 / 3.0]))
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), horizon=st.integers(1, 12), longest=st.integers(1, 15))
 def test_held_uniform_holds_within_the_bounds(seed: int, horizon: int, longest: int) -> None:
     actions = held_uniform(rng(seed), UNEVEN, 20, horizon, longest)
@@ -41,7 +40,6 @@ class Extremes:
         return np.resize(np.array([0.0, 1.0 - 2.0**-24], dtype=dtype), shape)
 
 
-@settings(deadline=None)
 @given(low=st.floats(-100.0, 100.0), width=st.floats(1e-3, 100.0))
 def test_extreme_draws_are_within_bounds_that_single_precision_lacks(low: float, width: float) -> None:
     bounds = ActionBounds(np.array([low]), np.array([low + width]))
@@ -90,7 +88,6 @@ class Impulses:
         return np.eye(shape[2], dtype=dtype)[:, np.newaxis]
 
 
-@settings(deadline=None)
 @given(horizon=st.integers(1, 12), smoothness=st.floats(0.0, 0.99))
 def test_smooth_noise_is_a_linear_map_with_that_covariance(horizon: int, smoothness: float) -> None:
     mixing = SmoothNoise(horizon, smoothness).draw(Impulses(), horizon, 1)[:, :, 0]

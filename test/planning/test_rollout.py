@@ -61,7 +61,7 @@ def in_double(part: Any) -> Any:
 
 
 @backends
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.sampled_from([(), (8,), (20, 10), (6, 5, 4)]), st.sampled_from(list(Frame)),
        st.sampled_from(["none", "low rank", "dense", "mixed"]), st.integers(1, 6), st.integers(1, 5))
 def test_rollout_is_the_plain_prediction_step_by_step(make: Callable[[Checkpoint], Backend], seed: int,
@@ -226,7 +226,7 @@ def test_the_exact_model_follows_every_change() -> None:
 # PyTorch's own in bfloat16 -------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from([(8,), (40, 33), (30, 30, 30)]), st.sampled_from(list(Frame)))
 def test_pytorch_in_bfloat16_is_close(seed: int, hidden: tuple[int, ...], frame: Frame) -> None:
     """Single-precision first layer: voltages and rates are not rounded, only what is made of them."""

@@ -130,7 +130,7 @@ def boxes(draw: st.DrawFn) -> ActionBounds:
 
 
 @every
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bounds=boxes(), seed=st.integers(0, 2**31), horizon=st.integers(1, 4), count=st.integers(3, 30),
        spread=st.floats(0.1, 10.0), towards=st.sampled_from([-1.0, 0.0, 1.0]), single=st.booleans())
 def test_all_is_within_the_bounds(name: str, bounds: ActionBounds, seed: int, horizon: int, count: int, spread: float,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from l2a_ros.planning.plan import Candidates
@@ -42,7 +42,6 @@ def test_spread_evenly_over_the_order() -> None:
     np.testing.assert_allclose(shares, [1.0, 0.75, 0.5, 0.25, 0.0])
 
 
-@settings(deadline=None)
 @given(costs_of, st.integers(0, 50))
 def test_the_best_is_last_the_worst_first_and_no_more_than_asked_for(costs: list[float], count: int) -> None:
     numbers, shares = shown(costs, count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -17,8 +17,6 @@ TICK = 100_000_000
 plans = st.tuples(st.integers(1, 12), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(-100.0, 100.0)))
 
-unhurried = settings(deadline=None)
-
 
 def slid(actions: np.ndarray, elapsed: int) -> np.ndarray:
     moved = slide(actions, BEGIN, BEGIN + elapsed, PERIOD)
@@ -26,7 +24,6 @@ def slid(actions: np.ndarray, elapsed: int) -> np.ndarray:
     return moved
 
 
-@unhurried
 @given(plans)
 def test_at_once_it_is_the_plan(actions: np.ndarray) -> None:
     moved = slid(actions, 0)
@@ -34,7 +31,6 @@ def test_at_once_it_is_the_plan(actions: np.ndarray) -> None:
     assert not np.shares_memory(moved, actions)
 
 
-@unhurried
 @given(plans, st.data())
 def test_whole_steps_shift_it_and_repeat_the_last(actions: np.ndarray, data: st.DataObject) -> None:
     steps = data.draw(st.integers(0, len(actions) - 1))
@@ -42,7 +38,6 @@ def test_whole_steps_shift_it_and_repeat_the_last(actions: np.ndarray, data: st.
     np.testing.assert_array_equal(slid(actions, steps * TICK), expected)
 
 
-@unhurried
 @given(plans, st.data())
 def test_an_action_between_two_is_their_average_over_time(actions: np.ndarray, data: st.DataObject) -> None:
     """Each action of the new plan is the mean over its period of what the old one would have done."""
@@ -54,14 +49,12 @@ def test_an_action_between_two_is_their_average_over_time(actions: np.ndarray, d
     np.testing.assert_allclose(slid(actions, elapsed), expected, atol=1e-9)
 
 
-@unhurried
 @given(plans, st.data())
 def test_it_stays_between_the_actions_of_the_plan(actions: np.ndarray, data: st.DataObject) -> None:
     moved = slid(actions, data.draw(st.integers(0, TICK * len(actions) - 1)))
     assert np.all(moved >= actions.min(axis=0) - 1e-9) and np.all(moved <= actions.max(axis=0) + 1e-9)
 
 
-@unhurried
 @given(plans, st.data())
 def test_two_whole_slides_are_one(actions: np.ndarray, data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(actions) - 1))
@@ -70,7 +63,6 @@ def test_two_whole_slides_are_one(actions: np.ndarray, data: st.DataObject) -> N
     np.testing.assert_array_equal(then, once)
 
 
-@unhurried
 @given(plans, st.data())
 def test_a_constant_plan_stays_as_it_is(actions: np.ndarray, data: st.DataObject) -> None:
     constant = np.tile(actions[:1], (len(actions), 1))
@@ -78,7 +70,6 @@ def test_a_constant_plan_stays_as_it_is(actions: np.ndarray, data: st.DataObject
     np.testing.assert_allclose(moved, constant, atol=1e-12)
 
 
-@unhurried
 @given(plans, st.integers(1, 2**62))
 def test_nothing_is_left_after_its_end_or_before_its_begin(actions: np.ndarray, far: int) -> None:
     end = BEGIN + len(actions) * TICK

@@ -107,7 +107,7 @@ def test_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         save_calibration(tmp_path / "none" / "robot.yaml", "", {})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.tuples(*[st.floats(-2.0, 2.0)] * 3), st.tuples(*[st.floats(-1.0, 1.0)] * 3), st.booleans())
 def test_any_value_comes_back(tmp_path_factory: pytest.TempPathFactory, bias: tuple[float, ...],
                               position: tuple[float, ...], corrects: bool) -> None:

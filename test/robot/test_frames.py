@@ -61,14 +61,14 @@ def test_sizes() -> None:
         "position_x", "position_y", "position_z", "yaw_cos", "yaw_sin"}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, shapes)
 def test_apply_change_inverts_state_change(seed: int, shape: tuple[int, ...]) -> None:
     states, following = random_states(seed, shape), random_states(seed + 1, shape)
     torch.testing.assert_close(apply_change(states, state_change(states, following)), following, rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, shapes, st.floats(-50, 50), st.floats(-50, 50), st.floats(-10, 10))
 def test_moving_the_map_changes_nothing(seed: int, shape: tuple[int, ...], x: float, y: float, turn: float) -> None:
     states, following = random_states(seed, shape), random_states(seed + 1, shape)
@@ -82,7 +82,7 @@ def test_moving_the_map_changes_nothing(seed: int, shape: tuple[int, ...], x: fl
                                rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds)
 def test_each_angle_pair_is_put_back_on_the_circle(seed: int) -> None:
     states = random_states(seed, (7,))
@@ -164,7 +164,7 @@ def turn(vector: list[float], tables: FrameTables, cosine: float, sine: float) -
     return turned
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.sampled_from(list(Frame)))
 def test_tables_say_the_same_as_the_functions(seed: int, frame: Frame) -> None:
     """What the compiled rollout does with them, element by element."""
@@ -197,7 +197,7 @@ def test_tables_fit_the_network() -> None:
 # Part of a step ------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.floats(0.0, 1.0))
 def test_part_of_a_step_lies_between_its_ends(seed: int, part: float) -> None:
     state, following = random_states(seed, ()).numpy(), random_states(seed + 1, ()).numpy()
@@ -237,7 +237,7 @@ def test_half_of_half_a_turn_stays_finite() -> None:
 # Places --------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seeds, st.floats(-50, 50), st.floats(-50, 50), st.floats(-10, 10))
 def test_state_somewhere_else_is_the_same_robot(seed: int, x: float, y: float, yaw: float) -> None:
     """It is where it should be, and its model sees no difference."""

@@ -83,7 +83,7 @@ def test_right_names_pass_as_any_sequence() -> None:
     STATE.check_names(tuple(GOLDEN_STATE), "tuple")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.permutations(range(24)), st.lists(st.floats(-1e6, 1e6), min_size=24, max_size=24))
 def test_vector_does_not_depend_on_the_order_of_its_values(order: list[int], numbers: list[float]) -> None:
     named = {STATE.names[i]: numbers[i] for i in order}

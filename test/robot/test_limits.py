@@ -39,7 +39,7 @@ def test_other_shapes_are_never_admitted(shape: tuple[int, ...]) -> None:
     assert not LIMITS.admits(np.zeros(shape))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.floats(), st.floats())
 def test_only_a_stand_or_both_in_range(left: float, right: float) -> None:
     expected = (left == 0.0 and right == 0.0) or (LOW <= left <= HIGH and LOW <= right <= HIGH)

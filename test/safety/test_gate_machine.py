@@ -171,5 +171,5 @@ class SafetyMachine(RuleBasedStateMachine):
         assert self.gate.counters.slewed == self.ramped_commands
 
 
-SafetyMachine.TestCase.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+SafetyMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestSafety = SafetyMachine.TestCase

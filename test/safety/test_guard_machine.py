@@ -191,5 +191,5 @@ class GuardMachine(RuleBasedStateMachine):
         assert (self.guard.describe_stop(self.now) == "no stop in force") == (self.stopped_at is None)
 
 
-GuardMachine.TestCase.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+GuardMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestGuard = GuardMachine.TestCase

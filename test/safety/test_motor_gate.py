@@ -553,5 +553,5 @@ class GateMachine(RuleBasedStateMachine):
         assert self.gate.reason or self.state == "armed", "a robot that stands says why"
 
 
-GateMachine.TestCase.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+GateMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestGate = GateMachine.TestCase

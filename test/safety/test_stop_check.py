@@ -308,5 +308,5 @@ class StopMachine(RuleBasedStateMachine):
         assert self.stop.must_repeat == (state in ("pending", "failed"))
 
 
-StopMachine.TestCase.settings = settings(deadline=None, max_examples=120, stateful_step_count=40)
+StopMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestStop = StopMachine.TestCase

@@ -148,7 +148,7 @@ def _written(item: tuple[str, FaultKind]) -> st.SearchStrategy[tuple[str, Fault]
 FAULTS = st.sampled_from(sorted(FAULT_KINDS.items())).flatmap(_written)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(FAULTS)
 def test_what_is_written_is_what_is_read(written: tuple[str, Fault]) -> None:
     text, fault = written
@@ -156,7 +156,7 @@ def test_what_is_written_is_what_is_read(written: tuple[str, Fault]) -> None:
     assert parse_fault(parse_fault(text).text) == fault
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=30) | st.tuples(
     st.sampled_from(fault_names()), st.sampled_from([":", "@", ",", ""]),
     st.text(alphabet="left_right,:@.0123456789-efn ", max_size=20)).map("".join))
@@ -215,7 +215,7 @@ def test_restarting_counts_every_onset_from_zero() -> None:
     assert _active(schedule, 100) == ["dead_motor:left@0.1"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(FAULTS.map(lambda written: written[1]), max_size=5), st.integers(0, 2000), st.integers(0, 2000))
 def test_looking_every_millisecond_or_once_is_the_same(faults: list[Fault], first: int, more: int) -> None:
     one, other = FaultSchedule(faults), FaultSchedule(faults)

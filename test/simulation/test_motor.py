@@ -63,7 +63,7 @@ def test_no_torque_at_the_no_load_rate() -> None:
     assert motor.step(10.0 * rate, 0.0, 1.1 * rate, BATTERY, DT) < 0.0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.floats(-60, 60), st.floats(-10, 10), st.floats(-200, 200), st.floats(3.4, 4.2))
 def test_duty_and_back_emf(command: float, angle: float, rate: float, battery: float) -> None:
     motor = Motor()

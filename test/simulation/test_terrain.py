@@ -120,7 +120,7 @@ def test_bad_arguments(text: str, expected: str) -> None:
     assert expected in refusal(text)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(":,.0123456789-+enai/yml ", max_size=12)
        .map("slope:".__add__))
 def test_any_text_is_a_terrain_or_one_line(text: str) -> None:
@@ -284,7 +284,7 @@ def test_bad_values(tmp_path: Path, change: dict[str, Any], expected: str) -> No
     assert expected in refusal(write(tmp_path / "bad.yaml", **change))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from([*GOOD, "roughness", "roughness_length", "slope_direction", "steps", "zones",
                                         "slope_begin", "like"]),
                        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)

@@ -50,7 +50,7 @@ def test_early_call_serves_the_next_deadline() -> None:
     assert deadlines.next == pytest.approx(0.2)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.floats(1e-3, 10.0), st.floats(0.0, 1e6), st.lists(st.floats(0.0, 5.0), min_size=1, max_size=60))
 def test_never_drifts(period: float, start: float, lateness: list[float]) -> None:
     """Whatever the loop does, deadlines lie on the grid of the start, ahead of now, and none goes uncounted."""

@@ -13,7 +13,7 @@ SECOND = 1_000_000_000
 RATES = st.floats(0.1, 50.0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(RATES, st.lists(st.integers(0, SECOND), min_size=1, max_size=30))
 def test_a_rate_is_kept(rate: float, steps: list[int]) -> None:
     pacer, now, moment = Pacer(rate), 100.0, 7 * SECOND
@@ -27,7 +27,7 @@ def test_a_rate_is_kept(rate: float, steps: list[int]) -> None:
     assert pacer.lost == 0.0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(RATES, RATES)
 def test_another_rate_holds_from_then_on(first: float, second: float) -> None:
     pacer = Pacer(first)

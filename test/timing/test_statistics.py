@@ -37,7 +37,7 @@ def test_only_the_newest_count() -> None:
     assert statistics.summary() == {"p50": 4.5, "p99": pytest.approx(8.91), "max": 9.0}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.integers(1, 50))
 def test_against_sorting(numbers: list[float], capacity: int) -> None:
     statistics = Statistics(capacity)

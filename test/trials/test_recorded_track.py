@@ -130,7 +130,7 @@ def test_track_of_a_robot_that_stood_is_no_path() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 0.5), st.floats(0.3, 2.0), st.integers(0, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_noise_and_standing_do_not_bend_the_path(seed: int, spacing: float, radius: float, standing: int) -> None:
     spacing = min(spacing, 0.6 * radius)
     rng = np.random.default_rng(seed)

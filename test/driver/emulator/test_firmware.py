@@ -419,7 +419,7 @@ PAYLOADS = st.lists(st.binary(max_size=40) | st.builds(
     max_size=6)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(PAYLOADS, max_size=5), st.sampled_from(["velociroach_gbac", "velociroach_master"]))
 def test_any_payload_is_taken_and_counted(received: list[list[bytes]], profile: str) -> None:
     bench = _booted(profile)

@@ -107,7 +107,7 @@ def test_one_frame_waits_for_the_other() -> None:
     assert len(wire.output(whole + 1)) == 1
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 20 * MILLISECOND), st.binary(max_size=40)), max_size=20),
        st.integers(1200, 1_000_000))
 def test_a_line_loses_and_mixes_nothing(pieces: list[tuple[int, bytes]], baud: int) -> None:
@@ -302,7 +302,7 @@ def test_it_heals_and_the_seed_decides(fault: str) -> None:
 # Anything ------------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=60) | st.sampled_from(FRAMES) | st.just(encode_uart(b"\0\x96")), max_size=20),
        st.sampled_from([GBAC.name, UART.name]),
        st.sampled_from(["wire_corrupt:0", "wire_corrupt:0.1", "wire_reorder:0.1"]))
@@ -322,7 +322,7 @@ def test_any_bytes_are_taken_and_counted(pieces: list[bytes], profile: str, faul
         assert len(answers) <= wire.counters["frames_in"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_size=30)), max_size=10))
 def test_every_good_frame_between_garbage_is_heard(parts: list[tuple[bytes, bytes]]) -> None:
     """Garbage without a start of a frame in it: one that claims a long frame may swallow what follows, as on the robot.

@@ -55,7 +55,7 @@ def old(seed: int, corrects: bool, knows_bias: bool = True) -> Calibration:
         mocap_rotation=rows(Rotation.random(rng=rng)))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.booleans())
 def test_rest_goes_on_from_what_the_readings_have_been_through(seed: int, corrects: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def test_a_bias_that_the_driver_measures_itself_is_not_written() -> None:
     assert raw.changes["gyro_bias"] == pytest.approx((0.0, 0.1, 0.0), abs=1e-3)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 1000), st.booleans())
 def test_imu_goes_on_from_what_the_readings_have_been_through(seed: int, corrects: bool) -> None:
     before, motion, unit = old(seed, corrects), HandMotion(seed), Rotation.random(rng=seed + 1)

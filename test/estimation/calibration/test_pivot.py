@@ -30,7 +30,7 @@ def turned(motion: HandMotion, seconds: float = 12.0) -> list[PoseSample]:
     return motion.poses(seconds, rotation=BODY, position=POSITION, held=HELD)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.tuples(*[st.floats(-0.2, 0.2)] * 3), st.tuples(*[st.floats(-0.1, 0.1)] * 3))
 def test_the_point(seed: int, position: tuple[float, ...], held: tuple[float, ...]) -> None:
     body = Rotation.random(rng=seed)

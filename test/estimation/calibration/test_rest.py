@@ -35,7 +35,7 @@ def measured(samples: Sequence[ImuSample]) -> Rest:
     return measure_rest(imu_track(samples, ORIGIN))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from([10.0, 50.0, 100.0, 1000.0]), st.floats(0.9, 1.1))
 def test_bias_scale_and_up(seed: int, rate: float, scale: float) -> None:
     rng = np.random.default_rng(seed)

@@ -44,7 +44,7 @@ def error(found: Standing, body: Rotation = BODY) -> float:
     return math.degrees((Rotation.from_matrix(found.rotation) * body.inv()).magnitude())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.floats(-math.pi, math.pi), st.floats(0.2, 1.0))
 def test_slid_along_a_line(seed: int, heading: float, way: float) -> None:
     body = Rotation.random(rng=seed)
@@ -56,7 +56,7 @@ def test_slid_along_a_line(seed: int, heading: float, way: float) -> None:
     assert math.cos(found.heading - heading) == pytest.approx(1.0, abs=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.floats(-math.pi, math.pi))
 def test_a_heading_that_is_known(seed: int, heading: float) -> None:
     body, times = Rotation.random(rng=seed), np.arange(0.0, 2.0, 0.01)

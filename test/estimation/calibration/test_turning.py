@@ -32,7 +32,7 @@ def error(found: Turning, body: Rotation = BODY, unit: Rotation = UNIT) -> np.nd
     return vector
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 1000), st.sampled_from([20.0, 50.0, 100.0, 400.0]), st.floats(-0.05, 0.1))
 def test_rotation_latency_and_bias(seed: int, rate: float, latency: float) -> None:
     motion, rng = HandMotion(seed), np.random.default_rng(seed)
