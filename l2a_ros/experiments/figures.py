@@ -57,7 +57,8 @@ def draw_pictures(results: Results) -> list[Picture]:
     pictures = [
         Picture("outcomes", "What the trials came to",
                 "Means over the trials with their 95 % intervals (of the share completed: Wilson's; else Student's t), "
-                "and every single trial as a dot.", draw_outcomes(results)),
+                "and every single trial as a dot; trials far beyond the others as an arrow at the edge, with their "
+                "values.", draw_outcomes(results)),
         Picture("tracks", "Tracks",
                 "Every trial as a thin line where the estimator saw the robot, in the frame of the path (metres, from "
                 "its start, straight ahead to the right). The thick line is the mean of the trials at equal progress, "

@@ -56,6 +56,7 @@ def _draw_measure(axes: Axes, results: Results, measure: Measure, looks: Mapping
     axes.grid(False, axis="y")
     for row in range(len(results.conditions) - 1):
         axes.axhline(row + 0.5, color=MUTED, linewidth=0.5, alpha=0.5)
+    edge = _edge(results, measure)
     for row, condition in enumerate(results.conditions):
         for place, variant in enumerate(results.variants):
             cell = results.cells.get((condition, variant))
@@ -66,8 +67,9 @@ def _draw_measure(axes: Axes, results: Results, measure: Measure, looks: Mapping
             look = looks[variant]
             singles = [measure.scale * value for value in cell.values(measure.name).values() if value is not None]
             if not measure.is_share:
-                axes.plot(singles, np.full(len(singles), y), linestyle="none", marker=".", markersize=4,
-                          color=look.colour, alpha=0.35, zorder=2)
+                axes.plot([value for value in singles if value <= edge], [y] * sum(value <= edge for value in singles),
+                          linestyle="none", marker=".", markersize=4, color=look.colour, alpha=0.35, zorder=2)
+                _draw_beyond(axes, sorted(value for value in singles if value > edge), edge, y, look)
             if interval.count and interval.is_bounded:
                 axes.plot([measure.scale * interval.low, measure.scale * interval.high], [y, y], color=look.colour,
                           linewidth=1.8, solid_capstyle="butt", zorder=3)
@@ -80,6 +82,31 @@ def _draw_measure(axes: Axes, results: Results, measure: Measure, looks: Mapping
     # From zero on, so that a small difference looks small.
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, 0.0), max(high, 0.0))
+
+
+def _edge(results: Results, measure: Measure) -> float:
+    """Return up to where a measure is drawn: all means and intervals, and most trials; a few may be far beyond."""
+    cells = results.cells.values()
+    intervals = [cell.intervals[measure.name] for cell in cells if measure.name in cell.intervals]
+    ends = [measure.scale * (each.high if each.is_bounded else each.mean) for each in intervals if each.count]
+    singles = [measure.scale * value for cell in cells for value in cell.values(measure.name).values()
+               if value is not None]
+    if not ends or not singles:
+        return math.inf
+    edge = 1.05 * max(*ends, float(np.quantile(singles, 0.95)))
+    return edge if max(singles) > 1.2 * edge else math.inf
+
+
+def _draw_beyond(axes: Axes, values: Sequence[float], edge: float, y: float, look: Style) -> None:
+    """Draw trials that are beyond the edge as an arrow on it, with their values."""
+    if not values:
+        return
+    axes.plot(edge, y, linestyle="none", marker=">", markersize=4, color=look.colour, alpha=0.6, clip_on=False)
+    text = ", ".join(f"{value:.3g}" for value in values)
+    if len(values) > 3:
+        text = f"{len(values)} to {values[-1]:.3g}"
+    axes.annotate(text, (edge, y), (5, 0), textcoords="offset points",
+                  va="center", fontsize=6, color=look.colour, annotation_clip=False)
 
 
 def has_onsets(results: Results) -> bool:

@@ -10,6 +10,7 @@ from experiment_samples import write_sample, write_samples
 
 from l2a_ros.errors import UserError
 from l2a_ros.experiments.figures import write_figures
+from l2a_ros.experiments.outcome_picture import draw_outcomes
 from l2a_ros.experiments.picture_style import styles
 from l2a_ros.experiments.report_page import render, table_markdown, write_report
 from l2a_ros.experiments.results import load_results
@@ -181,6 +182,26 @@ def test_pictures_of_many_variants_conditions_and_broken_trials(tmp_path: Path,
     files = write_figures(tmp_path)
     assert len(files) == 4
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_a_trial_far_beyond_the_others_does_not_hide_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("l2a_ros.experiments.outcome_picture.to_png", lambda figure: figure)
+
+    def cost_panel() -> tuple[float, set[str]]:
+        axes = draw_outcomes(load_results(tmp_path)).axes[0]
+        return axes.get_xlim()[1], {text.get_text() for text in axes.texts}
+
+    for seed in range(100):
+        write_sample(tmp_path, "grbal", "x", seed, steps=5, mean_cost=1.0 + 0.005 * seed)
+    usual, texts = cost_panel()
+    assert usual < 2.0 and not texts
+    write_sample(tmp_path, "grbal", "x", 100, steps=5, mean_cost=77.0)
+    shown, texts = cost_panel()
+    interval = load_results(tmp_path).cells["x", "grbal"].intervals["mean_cost"]
+    assert interval.high < shown < 20.0 and texts == {"77"}
+    for seed in range(3):
+        write_sample(tmp_path, "grbal", "x", 101 + seed, steps=5, mean_cost=78.0)
+    assert cost_panel()[1] == {"4 to 78"}
 
 
 def test_variants_look_the_same_everywhere_and_unlike_each_other() -> None:
