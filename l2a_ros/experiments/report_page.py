@@ -91,8 +91,9 @@ def table_markdown(out: Path) -> str:
                   "path / trials; mean speed along the path."]
     if results.missing:
         lines.append(f"{len(results.missing)} of {results.planned} trials are missing.")
-    for claim, verdicts in _by_claim(results):
+    for claim, verdicts, pooled in _by_claim(results):
         lines += ["", f"{_markdown(claim)}: **{tally(verdicts)}**."]
+        lines += [f"- {_markdown(text)}" for text in pooled]
         lines += [f"- {_markdown(each.condition)}, against {_markdown(each.other)}: {each.word}: {each.numbers or '–'}"
                   f"{f' ({each.note})' if each.note else ''}" for each in verdicts if each.holds is not True]
     return "\n".join(lines) + "\n"
@@ -106,15 +107,15 @@ def _better(measure: Measure) -> str:
     return {True: "less is better", False: "more is better", None: ""}[measure.lower_is_better]
 
 
-def _by_claim(results: Results) -> list[tuple[str, list[Verdict]]]:
-    return [(claim.text, [verdict for verdict in results.verdicts if verdict.claim is claim])
-            for claim in results.claims]
+def _by_claim(results: Results) -> list[tuple[str, list[Verdict], list[str]]]:
+    return [(claim.text, [verdict for verdict in results.verdicts if verdict.claim is claim],
+             [pooled.text for pooled in results.pooled if pooled.claim is claim]) for claim in results.claims]
 
 
 def _claims(results: Results) -> list[dict[str, Any]]:
-    return [{"text": text, "tally": tally(verdicts), "verdicts": verdicts,
+    return [{"text": text, "tally": tally(verdicts), "verdicts": verdicts, "pooled": pooled,
              "all_hold": bool(verdicts) and all(verdict.holds for verdict in verdicts)}
-            for text, verdicts in _by_claim(results)]
+            for text, verdicts, pooled in _by_claim(results)]
 
 
 def _headline(results: Results) -> list[dict[str, Any]]:

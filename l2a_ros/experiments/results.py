@@ -14,6 +14,7 @@ import yaml
 from l2a_ros.errors import UserError
 from l2a_ros.experiments.definition import load_experiment
 from l2a_ros.experiments.measures import AROUND_ONSET, MEASURES
+from l2a_ros.experiments.pooled import Pooled, pool
 from l2a_ros.experiments.summary import Cell, summarise
 from l2a_ros.experiments.trial_files import Found, find_trials
 from l2a_ros.experiments.verdicts import Claim, Verdict, judge, read_claims
@@ -37,6 +38,7 @@ class Results:
         cells: by (condition, variant).
         missing: trials that were asked for and are not finished, as (variant, condition, seed).
         verdicts: of the claims.
+        pooled: the variants of a claim over all of its conditions together.
         run: content of ``run.json``, empty if there is none.
         notes: what could not be read, in words.
     """
@@ -53,6 +55,7 @@ class Results:
     missing: tuple[tuple[str, str, int], ...] = ()
     claims: tuple[Claim, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    pooled: tuple[Pooled, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -87,7 +90,8 @@ def load_results(out: Path) -> Results:
                                       for seed in seeds) if each not in there)
     claims = read_claims(content.get("claims"), variants, conditions)
     return Results(out, title, description, text, tuple(variants), tuple(conditions), tuple(seeds), found, cells,
-                   missing, tuple(claims), tuple(judge(claims, cells.values())), run, tuple(notes))
+                   missing, tuple(claims), tuple(judge(claims, cells.values())),
+                   tuple(pool(claims, cells.values())), run, tuple(notes))
 
 
 def _definition(out: Path) -> tuple[str, Mapping[str, Any], list[str]]:
