@@ -117,7 +117,10 @@ class RunNote:
     def _runs(self) -> list[dict[str, Any]]:
         if not self._file.is_file():
             return []
-        runs: list[dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8")).get("runs", [])
+        try:
+            runs: list[dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8"))["runs"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{self._file} cannot be read; remove it (the trials are kept) and run again") from None
         return runs
 
     def _write(self, runs: list[dict[str, Any]]) -> None:

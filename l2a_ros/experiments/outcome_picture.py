@@ -94,7 +94,7 @@ def _edge(results: Results, measure: Measure) -> float:
     if not ends or not singles:
         return math.inf
     edge = 1.05 * max(*ends, float(np.quantile(singles, 0.95)))
-    return edge if max(singles) > 1.2 * edge else math.inf
+    return edge if max(singles) > 1.2 * edge > 0.0 else math.inf
 
 
 def _draw_beyond(axes: Axes, values: Sequence[float], edge: float, y: float, look: Style) -> None:

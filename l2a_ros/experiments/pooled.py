@@ -52,6 +52,8 @@ def pool(claims: Iterable[Claim], cells: Iterable[Cell]) -> list[Pooled]:
 
 
 def _ratio(claim: Claim, other: str, known: Mapping[tuple[str, str], Cell]) -> Interval | None:
+    if claim.measure.is_share:
+        return None
     pairs = [(known.get((condition, claim.subject)), known.get((condition, other))) for condition in claim.conditions]
     logarithms: dict[int, list[float]] = {}
     for ours, theirs in pairs:
@@ -64,6 +66,6 @@ def _ratio(claim: Claim, other: str, known: Mapping[tuple[str, str], Cell]) -> I
                 some.append(math.log(one / two))
     interval = mean_interval(math.fsum(some) / len(some) if len(some) == len(pairs) else None
                              for _, some in sorted(logarithms.items()))
-    if claim.measure.is_share or not interval.is_bounded:
+    if not interval.is_bounded:
         return None
     return replace(interval, mean=math.exp(interval.mean), low=math.exp(interval.low), high=math.exp(interval.high))

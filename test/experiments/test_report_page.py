@@ -202,6 +202,12 @@ def test_a_trial_far_beyond_the_others_does_not_hide_them(tmp_path: Path, monkey
     for seed in range(3):
         write_sample(tmp_path, "grbal", "x", 101 + seed, steps=5, mean_cost=78.0)
     assert cost_panel()[1] == {"4 to 78"}
+    # Below zero there is no such edge.
+    for seed in range(104):
+        write_sample(tmp_path, "grbal", "x", seed, steps=5, **{"return": -50.0 - 0.1 * seed})
+    write_sample(tmp_path, "grbal", "x", 0, steps=5, **{"return": -40.0})
+    axes = draw_outcomes(load_results(tmp_path), ("return",)).axes[0]
+    assert axes.get_xlim()[0] < -60.0 and not axes.texts
 
 
 def test_variants_look_the_same_everywhere_and_unlike_each_other() -> None:

@@ -130,6 +130,8 @@ def test_fewer_seeds_than_the_file_has_are_a_whole_experiment(tmp_path: Path) ->
     assert (results.planned, results.seeds, results.missing) == (2, (0,), ())
     assert main([*command, "--seeds", "2"]) == 0
     assert (load_results(out).planned, load_results(out).missing) == (4, ())
+    (out / "run.json").write_text("{")
+    assert main(command) == 2, "said before any trial is run"
     (out / "run.json").unlink()
     assert len(load_results(out).missing) == 2
 

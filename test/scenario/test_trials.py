@@ -170,8 +170,8 @@ def test_lockstep_repeats_byte_for_byte_and_its_bag_is_whole(tmp_path: Path) -> 
     assert report["faults"] == ["missing_leg:front_right@1.2"]
     run(plain)
     run(other, "--seed", 1, "--record")
-    # The middleware of a node on a busy machine may be late to close once, and is not waited for.
-    assert set() in left, "half a megabyte per node and run would fill a robot's memory within days"
+    # Seen once: one segment of one run. A node ends without its middleware if that takes too long to close.
+    assert sum(map(bool, left)) <= 1, "half a megabyte per node and run would fill a robot's memory within days"
     assert (recorded / "trial.csv").read_bytes() == (plain / "trial.csv").read_bytes()
     assert (recorded / "report.json").read_bytes() == (plain / "report.json").read_bytes()
     assert (recorded / "trial.csv").read_bytes() != (other / "trial.csv").read_bytes()
